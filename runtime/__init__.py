@@ -1,0 +1,43 @@
+"""What runs on the box: open an artifact, embed crops, track people.
+
+Importing this package costs NumPy and nothing else; each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reidkit.runtime.artifact.manifest import Manifest as Manifest
+    from reidkit.runtime.engines import Engine as Engine
+    from reidkit.runtime.engines import open_artifact as open_artifact
+    from reidkit.runtime.errors import ReidkitError as ReidkitError
+    from reidkit.runtime.tracking import BotSort as BotSort
+    from reidkit.runtime.tracking import BotSortConfig as BotSortConfig
+    from reidkit.runtime.tracking import Track as Track
+    from reidkit.runtime.tracking import Tracks as Tracks
+    from reidkit.runtime.tracking import TrackState as TrackState
+
+_HOMES = {
+    "BotSort": "tracking",
+    "BotSortConfig": "tracking",
+    "Engine": "engines",
+    "Manifest": "artifact.manifest",
+    "ReidkitError": "errors",
+    "Track": "tracking",
+    "TrackState": "tracking",
+    "Tracks": "tracking",
+    "open_artifact": "engines",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
