@@ -1,1 +1,1 @@
-"""TODO"""
+"""Detectors, one file each: a frame in, boxes of people out."""

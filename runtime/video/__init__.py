@@ -1,1 +1,1 @@
-"""TODO"""
+"""Frames in, pictures and MOTChallenge files out."""
