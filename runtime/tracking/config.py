@@ -1,0 +1,156 @@
+"""`BotSortConfig`: every setting of the tracker, under a name that carries its unit and its direction."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reidkit.runtime.errors import InvalidConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotSortConfig:
+    """Settings of `BotSort`; the defaults are those of the BoT-SORT authors' code at 30 frames/s.
+
+    Scores are detection confidences in 0..1. A *match cost* is the largest cost at which a track and a detection may
+    be matched, where the cost is ``1 - IoU`` (times the score, if fused) or the appearance cost, whichever is less.
+
+    Attributes:
+        high_score: detections from this score on take part in the first association and may carry embeddings.
+        low_score: detections above this score and below `high_score` take part in the second association.
+        new_track_score: unmatched detections from this score on start a track.
+        match_cost: limit of the first association (tracked and lost tracks).
+        second_match_cost: limit of the second association, by overlap alone.
+        unconfirmed_match_cost: limit for tracks seen in one frame only.
+        fuse_score: multiply the IoU by the detection's score before it becomes a cost.
+        with_reid: use appearance. Without it no engine is needed and embeddings are not read.
+        min_iou_for_appearance: appearance may only decide between boxes that overlap at least this much.
+        min_cosine: appearance may only match from this cosine similarity on, -1..1.
+        appearance_cost_scale: the appearance cost is this times ``1 - cosine``.
+        unconfirmed_min_cosine: `min_cosine` for unconfirmed tracks; None: the same.
+        unconfirmed_appearance_cost_scale: `appearance_cost_scale` for unconfirmed tracks; None: the same.
+        ema_weight: weight of the old embedding in a track's moving average, 0..1.
+        temperature: None, or the temperature of a two-way softmax that lowers the cosine of look-alikes.
+        min_embedding_score: detections below it are neither cut nor embedded.
+        normalize_embeddings: divide embeddings by their L2 norm; False promises that they have norm 1.
+        max_lost_frames: a track lost for more frames than this is forgotten.
+        duplicate_iou: of a tracked and a lost track that overlap more than this, the younger is dropped.
+        camera_motion: ``"none"``, ``"sparse_flow"`` (needs OpenCV and the frames) or ``"file"``.
+        camera_motion_file: precomputed motion for ``"file"``: lines of ``frame h00 h01 h02 h10 h11 h12``.
+        long_term_min_cosine: None, or the cosine from which a lost person is recognised by appearance alone.
+        long_term_margin: by how much the best cosine must exceed the second best, in its row and in its column.
+        long_term_history: past embeddings that a track keeps for this.
+        long_term_max_speed: how fast a lost person may have moved, in box heights per second.
+        frame_rate: frames per second that times are reckoned with.
+        reid_model: artifact or backbone the file names; None: none.
+        embedding_dim: width that the artifact must have; None: any.
+    """
+
+    high_score: float = 0.6
+    low_score: float = 0.1
+    new_track_score: float = 0.7
+    match_cost: float = 0.8
+    second_match_cost: float = 0.5
+    unconfirmed_match_cost: float = 0.7
+    fuse_score: bool = True
+    with_reid: bool = True
+    min_iou_for_appearance: float = 0.5
+    min_cosine: float = 0.5
+    appearance_cost_scale: float = 0.5
+    unconfirmed_min_cosine: float | None = None
+    unconfirmed_appearance_cost_scale: float | None = None
+    ema_weight: float = 0.9
+    temperature: float | None = None
+    min_embedding_score: float = 0.0
+    normalize_embeddings: bool = True
+    max_lost_frames: int = 30
+    duplicate_iou: float = 0.85
+    camera_motion: str = "none"
+    camera_motion_file: str | None = None
+    long_term_min_cosine: float | None = None
+    long_term_margin: float = 0.05
+    long_term_history: int = 30
+    long_term_max_speed: float = 2.0
+    frame_rate: float = 30.0
+    reid_model: str | None = None
+    embedding_dim: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            self._check(field.name, str(field.type), getattr(self, field.name))
+        if self.low_score > self.high_score:
+            raise InvalidConfig(f"low_score {self.low_score:g} is above high_score {self.high_score:g}")
+        if self.camera_motion not in ("none", "sparse_flow", "file"):
+            raise InvalidConfig(f"camera_motion is 'none', 'sparse_flow' or 'file', not {self.camera_motion!r}")
+        if (self.camera_motion == "file") != (self.camera_motion_file is not None):
+            raise InvalidConfig("camera_motion: file and camera_motion_file belong together: give both or neither")
+
+    @staticmethod
+    def load(path: str | Path, *, schema: str | None = None, frame_rate: float | None = None) -> BotSortConfig:
+        """The configuration in a YAML file, or in the packaged preset of that name (``botsort.yaml``, ``tuned.yaml``).
+
+        Args:
+            path: the file; a name without a folder that is no file here is looked up among the presets.
+            schema: what the keys mean: ``"reidkit"``, ``"mivolo"``, ``"official"``, ``"ultralytics"`` or ``"boxmot"``;
+                None: the file's own `schema` key.
+            frame_rate: frames per second, which the buffers of some schemas are scaled by; None: the file's, else 30.
+
+        Raises:
+            InvalidConfig: unknown schema or key, value of the wrong type or out of range.
+            InvalidFile: the file is missing or not YAML.
+        """
+        from reidkit.runtime.tracking.schemas import read_config
+
+        return read_config(path, schema=schema, frame_rate=frame_rate)
+
+    @staticmethod
+    def from_schema(schema: str, mapping: Mapping[str, Any], *, frame_rate: float | None = None) -> BotSortConfig:
+        """The configuration that `mapping` means under another tool's key names; see `load`."""
+        from reidkit.runtime.tracking.schemas import convert
+
+        return convert(schema, mapping, frame_rate=frame_rate)
+
+    @staticmethod
+    def _check(name: str, kind: str, value: object) -> None:
+        if value is None and kind.endswith("| None"):
+            return
+        wanted = kind.removesuffix(" | None")
+        if wanted == "float":
+            fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        else:
+            fits = type(value).__name__ == wanted
+        if not fits:
+            raise InvalidConfig(f"{name} must be of type {wanted}, found {value!r}")
+        if name in _RANGES and not _RANGES[name][0] <= value <= _RANGES[name][1]:  # type: ignore[operator]
+            low, high = _RANGES[name]
+            raise InvalidConfig(f"{name} must lie within {low:g} and {high:g}, found {value!r}")
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "high_score": (0, 1),
+    "low_score": (0, 1),
+    "new_track_score": (0, 1),
+    "match_cost": (0, 1),
+    "second_match_cost": (0, 1),
+    "unconfirmed_match_cost": (0, 1),
+    "min_iou_for_appearance": (0, 1),
+    "min_cosine": (-1, 1),
+    "appearance_cost_scale": (0, 1),
+    "unconfirmed_min_cosine": (-1, 1),
+    "unconfirmed_appearance_cost_scale": (0, 1),
+    "ema_weight": (0, 1),
+    "temperature": (1e-3, 100),
+    "min_embedding_score": (0, 1),
+    "max_lost_frames": (0, 1_000_000),
+    "duplicate_iou": (0, 1),
+    "long_term_min_cosine": (-1, 1),
+    "long_term_margin": (0, 2),
+    "long_term_history": (1, 1000),
+    "long_term_max_speed": (0, 1000),
+    "frame_rate": (0.01, 10_000),
+    "embedding_dim": (1, 1_000_000),
+}
