@@ -1,1 +1,28 @@
-"""What an artifact is: its manifest, its digests, how it is published and when it is trusted."""
+"""The artifact: a folder that says all about itself, is published whole, and is believed only after every digest."""
+
+from reidkit.runtime.artifact.digests import check_files, read_checked, record_files, sha256_of
+from reidkit.runtime.artifact.folder import (
+    Golden,
+    load_golden,
+    read_artifact,
+    read_golden,
+    write_golden,
+    write_manifest,
+)
+from reidkit.runtime.artifact.manifest import Manifest
+from reidkit.runtime.artifact.publication import publication
+
+__all__ = [
+    "Golden",
+    "Manifest",
+    "check_files",
+    "load_golden",
+    "publication",
+    "read_artifact",
+    "read_checked",
+    "read_golden",
+    "record_files",
+    "sha256_of",
+    "write_golden",
+    "write_manifest",
+]

@@ -1,0 +1,116 @@
+"""An artifact folder, written and read.
+
+osnet_x0_25-openvino-fp32/
+    engine.xml, engine.bin   what the inference library loads
+    golden.npz               rendered crops and their reference embeddings, for the self-check
+    manifest.json            everything else, with the digest of each file above
+    manifest.sha256          digest of the manifest, as ``sha256sum -c`` reads it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from reidkit.runtime.artifact.digests import (
+    MANIFEST_DIGEST_FILE,
+    MANIFEST_FILE,
+    check_files,
+    read_checked,
+    read_plain,
+)
+from reidkit.runtime.artifact.manifest import Manifest
+from reidkit.runtime.errors import ArtifactInvalid
+
+GOLDEN_FILE = "golden.npz"
+_MANIFEST_LIMIT = 16 << 20
+_GOLDEN_LIMIT = 256 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """What the artifact must answer.
+
+    Attributes:
+        crops: (N, H, W, 3) uint8, in the input's colour order and size.
+        embeddings: (N, D) float32, the reference's answer as the engine returns it, not normalised by the runtime.
+    """
+
+    crops: NDArray[np.uint8]
+    embeddings: NDArray[np.float32]
+
+
+def read_artifact(path: str | Path) -> tuple[Manifest, Path]:
+    """The manifest of an artifact whose every byte is as recorded, and the folder itself.
+
+    Raises:
+        ArtifactInvalid: it is not an artifact, or anything in it was altered.
+    """
+    folder = Path(path).resolve()
+    if not (folder / MANIFEST_FILE).is_file():
+        found = "no such folder" if not folder.exists() else f"no {MANIFEST_FILE} in it"
+        raise ArtifactInvalid(f"{path} is not an artifact ({found})", remedy="make one with reid-export")
+    text = read_plain(folder / MANIFEST_FILE, limit=_MANIFEST_LIMIT)
+    recorded = read_plain(folder / MANIFEST_DIGEST_FILE, limit=1024)
+    if recorded != _digest_line(text):
+        raise ArtifactInvalid(
+            f"{folder.name}: {MANIFEST_FILE} is not the one it was published with",
+            remedy="an artifact is not edited by hand: export it again",
+        )
+    manifest = Manifest.from_json(text.decode())
+    check_files(folder, manifest)
+    return manifest, folder
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest and its digest: the last step before publication."""
+    text = manifest.to_json().encode()
+    (folder / MANIFEST_FILE).write_bytes(text)
+    (folder / MANIFEST_DIGEST_FILE).write_bytes(_digest_line(text))
+
+
+def load_golden(path: str | Path) -> Golden:
+    """The golden crops and embeddings of the artifact at `path`.
+
+    Raises:
+        ArtifactInvalid: the artifact is invalid, or its golden file does not fit its manifest.
+    """
+    return read_golden(*read_artifact(path))
+
+
+def read_golden(manifest: Manifest, folder: Path) -> Golden:
+    """`load_golden` for an artifact that `read_artifact` has opened."""
+    data = io.BytesIO(read_checked(folder, manifest, GOLDEN_FILE))
+    try:
+        with zipfile.ZipFile(data) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > _GOLDEN_LIMIT:
+            raise ArtifactInvalid(f"{folder.name}: {GOLDEN_FILE} unpacks to {unpacked} bytes", remedy="export it again")
+        with np.load(data, allow_pickle=False) as arrays:
+            golden = Golden(crops=arrays["crops"], embeddings=arrays["embeddings"])
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ArtifactInvalid(
+            f"{folder.name}: {GOLDEN_FILE} cannot be read ({error})", remedy="export it again"
+        ) from error
+    size, count = manifest.preprocessing, max(1, len(golden.crops))
+    expected = f"uint8 {(count, size.height, size.width, 3)}, float32 {(count, manifest.embedding.dim)}"
+    found = ", ".join(f"{array.dtype} {array.shape}" for array in (golden.crops, golden.embeddings))
+    if found != expected:
+        raise ArtifactInvalid(
+            f"{folder.name}: {GOLDEN_FILE} holds {found}, the manifest asks for {expected}", remedy="export it again"
+        )
+    return golden
+
+
+def write_golden(folder: Path, golden: Golden) -> None:
+    """Write the golden file; to be done before `record_files`."""
+    np.savez_compressed(folder / GOLDEN_FILE, crops=golden.crops, embeddings=golden.embeddings)
+
+
+def _digest_line(text: bytes) -> bytes:
+    return f"{hashlib.sha256(text).hexdigest()}  {MANIFEST_FILE}\n".encode()
