@@ -1,0 +1,357 @@
+"""BoT-SORT: one frame's detections in, the confirmed tracks out.
+
+```
+ detections ─ high ─► 1 tracked + lost, overlap and appearance ─► 3 unconfirmed ─► 4 long-term ─► 5 births
+            └ low ──► 2 tracked that are left, overlap alone
+                      predict, camera motion before ▲                    expiry, duplicates after ▼
+```
+
+The order, the gates and the limits are those of arXiv 2206.14651 and of its authors' code; with default settings every
+decision is theirs. Where several assignments are equally good the one of the lowest ids and detections is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.tracking import kalman
+from reidkit.runtime.tracking.association import AppearanceRule, Matching, iou_distance, match, match_by_overlap
+from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
+from reidkit.runtime.tracking.config import BotSortConfig
+from reidkit.runtime.tracking.long_term import EmbeddingRings, mutual_best, reachable
+from reidkit.runtime.tracking.observation import Observation
+from reidkit.runtime.tracking.table import Rows, TrackTable
+from reidkit.runtime.tracking.tracks import Tracks, TrackState
+
+
+@dataclass(slots=True)
+class AppearanceCounts:
+    """What appearance has done since the tracker was made.
+
+    Attributes:
+        decided: matches whose cost came from appearance.
+        changed: tracks that got a detection which overlap alone would not have given them.
+        vetoed: tracks that overlap alone would have matched and appearance left without a detection.
+        recognised: lost people brought back by the long-term stage.
+    """
+
+    decided: int = 0
+    changed: int = 0
+    vetoed: int = 0
+    recognised: int = 0
+
+
+class BotSort:
+    """A BoT-SORT tracker of one camera. Not thread-safe; ids are its own and start at 1.
+
+    Attributes:
+        config: its settings.
+        appearance: what appearance decided so far.
+        stage_ms: milliseconds of the last update: ``camera_motion`` and ``associate``.
+    """
+
+    def __init__(self, config: BotSortConfig | None = None) -> None:
+        self.config = config or BotSortConfig()
+        self._camera = camera_motion_of(self.config)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: the next update is frame 1 and ids start at 1 again."""
+        self.appearance = AppearanceCounts()
+        self.stage_ms = {"camera_motion": 0.0, "associate": 0.0}
+        self._table = TrackTable()
+        self._rings: EmbeddingRings | None = None
+        self._frame = 0
+        self._next_id = 1
+        self._timestamp_s = -math.inf
+        if self._camera is not None:
+            self._camera.reset()
+
+    def wanted(
+        self,
+        boxes_xyxy: ArrayLike,
+        scores: ArrayLike,
+        *,
+        classes: ArrayLike | None = None,
+        timestamp_s: float | None = None,
+    ) -> NDArray[np.int64]:
+        """Rows of the detections whose embeddings the next `update` would read, ascending; changes no state.
+
+        Arguments as for `update`.
+        """
+        observation = Observation.read(self.config, boxes_xyxy, scores, classes=classes)
+        if not self.config.with_reid:
+            return np.zeros(0, np.int64)
+        return observation.high[observation.scores[observation.high] >= self.config.min_embedding_score]
+
+    def update(
+        self,
+        boxes_xyxy: ArrayLike,
+        scores: ArrayLike,
+        *,
+        classes: ArrayLike | None = None,
+        embeddings: ArrayLike | None = None,
+        embedded: ArrayLike | None = None,
+        frame: NDArray[np.uint8] | None = None,
+        camera_motion: ArrayLike | None = None,
+        timestamp_s: float | None = None,
+    ) -> Tracks:
+        """Track one frame further. A frame without detections is an update with zero rows.
+
+        Args:
+            boxes_xyxy: (N, 4) pixels, x1 < x2 and y1 < y2; may reach beyond the frame.
+            scores: (N,) confidences, 0..1.
+            classes: (N,) integers; None: all 0. They are carried along, not associated by.
+            embeddings: (N, D) of any length but zero; None: no detection has one. Not read without `with_reid`.
+            embedded: (N,) bool, which rows of `embeddings` are set; None: all. Other rows are never read.
+            frame: (H, W, 3) uint8 BGR, for ``camera_motion: sparse_flow``.
+            camera_motion: (2, 3) affine from the previous frame's pixels to this one's, instead of an estimate.
+            timestamp_s: when the frame was taken, seconds; must not go back. Ages are counted in frames.
+
+        Returns:
+            The confirmed tracks that were matched with a detection of this frame, boxes filtered.
+
+        Raises:
+            InvalidInput: wrong shapes, values that are not finite, boxes without area, another embedding width. The
+                tracker is then as it was before.
+        """
+        config, table = self.config, self._table
+        observation = Observation.read(config, boxes_xyxy, scores, classes=classes)
+        if config.with_reid:
+            width = table.embedding.shape[1] or config.embedding_dim
+            observation.read_embeddings(config, embeddings, embedded, width=width)
+        self._check_time(timestamp_s)
+        started = perf_counter()
+        affine = self._camera_motion(frame, camera_motion)
+        camera_done = perf_counter()
+
+        self._frame += 1
+        if config.with_reid and not table.embedding.shape[1] and observation.embeddings.shape[1]:
+            table.set_embedding_dim(observation.embeddings.shape[1])
+        confirmed = table.confirmed[: table.count]
+        pool, unconfirmed = np.flatnonzero(confirmed), np.flatnonzero(~confirmed)
+        kalman.predict(table, pool)
+        if affine is not None:
+            kalman.move_camera(table, affine)
+
+        pool, high = self._match_by_appearance(observation, pool, observation.high, confirmed=True)
+        pool = pool[table.state[pool] == TrackState.TRACKED]
+        pool = self._match_by_overlap(observation, pool)
+        table.state[pool] = TrackState.LOST
+        unconfirmed, high = self._match_by_appearance(observation, unconfirmed, high, confirmed=False)
+        high = self._recognise(observation, high)
+        self._remove(unconfirmed)
+        self._give_birth(observation, high)
+        ended = perf_counter()
+        self.stage_ms = {"camera_motion": 1e3 * (camera_done - started), "associate": 1e3 * (ended - camera_done)}
+        return self._answer()
+
+    def save(self, path: str | Path) -> None:
+        """Write the whole state but the camera estimator's to one file, atomically; see `restore`."""
+        from reidkit.runtime.tracking.snapshot import save
+
+        save(self, Path(path))
+
+    @staticmethod
+    def restore(path: str | Path) -> BotSort:
+        """The tracker that `save` wrote; it goes on with the same ids. Raises `InvalidFile` if it is no such file."""
+        from reidkit.runtime.tracking.snapshot import restore
+
+        return restore(Path(path))
+
+    def _check_time(self, timestamp_s: float | None) -> None:
+        if timestamp_s is None:
+            return
+        if not math.isfinite(timestamp_s) or timestamp_s < self._timestamp_s:
+            raise InvalidInput(f"timestamp_s must not go back: {timestamp_s} comes after {self._timestamp_s}")
+        self._timestamp_s = timestamp_s
+
+    def _camera_motion(self, frame: NDArray[np.uint8] | None, given: ArrayLike | None) -> Affine | None:
+        if given is None:
+            return None if self._camera is None else self._camera.estimate(frame)
+        affine = np.asarray(given, np.float64)
+        if affine.shape != (2, 3) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:, :2])) < 1e-6:
+            raise InvalidInput(f"camera_motion must be an invertible (2, 3) affine, found {affine.tolist()}")
+        return affine
+
+    def _match_by_appearance(
+        self, observation: Observation, rows: Rows, candidates: Rows, *, confirmed: bool
+    ) -> tuple[Rows, Rows]:
+        """Associations 1 and 3: match `rows` with `candidates`; return what is left of both."""
+        if not rows.size or not candidates.size:
+            return rows, candidates
+        config, table = self.config, self._table
+        distance = iou_distance(table.boxes_xyxy(rows), observation.boxes_xyxy[candidates])
+        matching = match(
+            distance,
+            config.match_cost if confirmed else config.unconfirmed_match_cost,
+            scores=observation.scores[candidates] if config.fuse_score else None,
+            track_embeddings=table.embedding,
+            track_rows=np.where(table.has_embedding[rows], rows, -1),
+            detection_embeddings=observation.embeddings,
+            detection_rows=observation.embedding_rows[candidates],
+            rule=_rule(config, confirmed=confirmed),
+        )
+        self._count(matching)
+        self._follow(observation, rows[matching.rows], candidates[matching.columns])
+        return _without(rows, matching.rows), _without(candidates, matching.columns)
+
+    def _match_by_overlap(self, observation: Observation, rows: Rows) -> Rows:
+        """Association 2: match `rows` with the low detections; return the rows left."""
+        if not rows.size or not observation.low.size:
+            return rows
+        distance = iou_distance(self._table.boxes_xyxy(rows), observation.boxes_xyxy[observation.low])
+        matching = match_by_overlap(distance, self.config.second_match_cost)
+        self._follow(observation, rows[matching.rows], observation.low[matching.columns])
+        return _without(rows, matching.rows)
+
+    def _recognise(self, observation: Observation, candidates: Rows) -> Rows:
+        """Long-term stage: bring lost tracks back by appearance alone; return the candidates left."""
+        config, table = self.config, self._table
+        candidates_embedded = candidates[observation.embedding_rows[candidates] >= 0]
+        lost = np.flatnonzero(table.state[: table.count] == TrackState.LOST)
+        if config.long_term_min_cosine is None or self._rings is None or not (lost.size and candidates_embedded.size):
+            return candidates
+        measured = observation.measured[candidates_embedded]
+        embeddings = observation.embeddings[observation.embedding_rows[candidates_embedded]]
+        allowed = reachable(
+            table.position[lost],
+            measured,
+            self._frame - table.last_frame[lost],
+            max_speed=config.long_term_max_speed,
+            frame_rate=config.frame_rate,
+        )
+        similarity = self._rings.similarity(table.id[lost], embeddings)
+        rows, columns = mutual_best(
+            similarity, allowed, minimum=config.long_term_min_cosine, margin=config.long_term_margin
+        )
+        self.appearance.recognised += rows.size
+        kalman.start(table, lost[rows], measured[columns])
+        self._follow(observation, lost[rows], candidates_embedded[columns])
+        return candidates[~np.isin(candidates, candidates_embedded[columns])]
+
+    def _follow(self, observation: Observation, rows: Rows, detections: Rows) -> None:
+        """Let tracks take over the detections they were matched with."""
+        if not rows.size:
+            return
+        table = self._table
+        kalman.correct(table, rows, observation.measured[detections])
+        table.state[rows] = TrackState.TRACKED
+        table.confirmed[rows] = True
+        self._note(observation, rows, detections)
+        has_one = observation.embedding_rows[detections] >= 0
+        if has_one.any():
+            self._remember(rows[has_one], observation.embeddings[observation.embedding_rows[detections[has_one]]])
+
+    def _note(self, observation: Observation, rows: Rows | slice, detections: Rows) -> None:
+        table = self._table
+        table.last_frame[rows] = self._frame
+        table.score[rows] = observation.scores[detections]
+        table.class_id[rows] = observation.classes[detections]
+        table.detection_index[rows] = detections
+
+    def _remember(self, rows: Rows, embeddings: NDArray[np.float64]) -> None:
+        """Move the tracks' appearance towards (R, D) unit embeddings (arXiv 2206.14651, equation 9)."""
+        table, weight = self._table, self.config.ema_weight
+        smooth = table.embedding[rows]
+        smooth *= np.where(table.has_embedding[rows], weight, 0)[:, None]
+        smooth += embeddings * np.where(table.has_embedding[rows], 1 - weight, 1)[:, None]
+        smooth /= np.sqrt(np.einsum("ij,ij->i", smooth, smooth))[:, None]
+        table.embedding[rows] = smooth
+        table.has_embedding[rows] = True
+        if self.config.long_term_min_cosine is not None:
+            if self._rings is None:
+                self._rings = EmbeddingRings(self.config.long_term_history, embeddings.shape[1])
+            self._rings.add(table.id[rows], embeddings)
+
+    def _remove(self, unconfirmed: Rows) -> None:
+        """Drop unconfirmed tracks that were not matched, and those lost for too long."""
+        table = self._table
+        expired = table.state[: table.count] == TrackState.LOST
+        longest = max(self.config.max_lost_frames, 1)  # whoever got lost in this frame stays for the next
+        expired &= self._frame - table.last_frame[: table.count] > longest
+        expired[unconfirmed] = True
+        self._keep(~expired)
+
+    def _give_birth(self, observation: Observation, candidates: Rows) -> None:
+        """Start tracks on unclaimed detections, then drop duplicates of tracked and lost ones."""
+        table = self._table
+        born = candidates[observation.scores[candidates] >= self.config.new_track_score]
+        if born.size:
+            where = table.append(born.size)
+            rows = np.arange(where.start, where.stop)
+            kalman.start(table, where, observation.measured[born])
+            table.id[where] = np.arange(self._next_id, self._next_id + born.size)
+            table.state[where] = TrackState.TRACKED
+            table.confirmed[where] = self._frame == 1
+            table.start_frame[where] = self._frame
+            self._note(observation, where, born)
+            self._next_id += int(born.size)
+            has_one = observation.embedding_rows[born] >= 0
+            if has_one.any():
+                self._remember(rows[has_one], observation.embeddings[observation.embedding_rows[born[has_one]]])
+        self._drop_duplicates()
+
+    def _drop_duplicates(self) -> None:
+        """Of a tracked and a lost track in one place keep the one with the longer life, on a tie the lost one."""
+        table = self._table
+        tracked = table.state[: table.count] == TrackState.TRACKED
+        tracked_rows, lost_rows = np.flatnonzero(tracked), np.flatnonzero(~tracked)
+        if not tracked_rows.size or not lost_rows.size:
+            return
+        distance = iou_distance(table.boxes_xyxy(tracked_rows), table.boxes_xyxy(lost_rows))
+        first, second = np.nonzero(distance < 1 - self.config.duplicate_iou)
+        if not first.size:
+            return
+        life = table.last_frame[: table.count] - table.start_frame[: table.count]
+        first, second = tracked_rows[first], lost_rows[second]
+        alive = np.ones(table.count, np.bool_)
+        alive[np.where(life[first] > life[second], second, first)] = False
+        self._keep(alive)
+
+    def _keep(self, alive: NDArray[np.bool_]) -> None:
+        if alive.all():
+            return
+        self._table.keep(alive)
+        if self._rings is not None:
+            self._rings.keep(self._table.id[: self._table.count])
+
+    def _count(self, matching: Matching) -> None:
+        self.appearance.decided += matching.decided
+        self.appearance.changed += matching.changed
+        self.appearance.vetoed += matching.vetoed
+
+    def _answer(self) -> Tracks:
+        table = self._table
+        rows = np.flatnonzero(table.confirmed[: table.count] & (table.state[: table.count] == TrackState.TRACKED))
+        return Tracks(
+            ids=table.id[rows],
+            boxes_xyxy=table.boxes_xyxy(rows),
+            scores=table.score[rows],
+            classes=table.class_id[rows],
+            detection_index=table.detection_index[rows],
+            confirmed=table.confirmed[rows],
+        )
+
+
+def _rule(config: BotSortConfig, *, confirmed: bool) -> AppearanceRule:
+    min_cosine, cost_scale = config.min_cosine, config.appearance_cost_scale
+    if not confirmed and config.unconfirmed_min_cosine is not None:
+        min_cosine = config.unconfirmed_min_cosine
+    if not confirmed and config.unconfirmed_appearance_cost_scale is not None:
+        cost_scale = config.unconfirmed_appearance_cost_scale
+    return AppearanceRule(config.min_iou_for_appearance, min_cosine, cost_scale, config.temperature)
+
+
+def _without(values: Rows, taken: Rows) -> Rows:
+    """`values` less those at the positions `taken`."""
+    left = np.ones(values.size, np.bool_)
+    left[taken] = False
+    return values[left]

@@ -1,0 +1,132 @@
+"""Recognising a lost person by appearance alone, before a new id is given.
+
+The classic associations need boxes that overlap: appearance re-ranks neighbours, it never brings anybody back. This
+stage compares each lost track's ring of past embeddings with the detections that nobody claimed. A pair counts when
+it is similar enough, when the person could have walked there in the time, and when it is the best of its row *and* of
+its column by a margin, so that look-alikes stay strangers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+class EmbeddingRings:
+    """The last embeddings of every track, by id.
+
+    Memory is `history` float32 embeddings a kept track; `forget` gives a ring back for the next person.
+    """
+
+    def __init__(self, history: int, dim: int) -> None:
+        self._history = history
+        self._rings = np.zeros((16, history, dim), np.float32)
+        self._added = np.zeros(16, np.int64)
+        self._slots: dict[int, int] = {}
+        self._free = list(range(16))
+
+    def add(self, ids: Indices, embeddings: Array) -> None:
+        """Append one (D,) unit embedding to each track's ring, (K, D) in all; a full ring drops its oldest."""
+        slots = np.fromiter((self._slot_of(int(track)) for track in ids), np.int64, len(ids))
+        self._rings[slots, self._added[slots] % self._history] = embeddings
+        self._added[slots] += 1
+
+    def keep(self, ids: Indices) -> None:
+        """Forget every track that is not among `ids`."""
+        for gone in self._slots.keys() - set(ids.tolist()):
+            slot = self._slots.pop(gone)
+            self._added[slot] = 0
+            self._rings[slot] = 0
+            self._free.append(slot)
+
+    def similarity(self, ids: Indices, embeddings: Array) -> Array:
+        """(T, N) mean of the best and the average cosine between each track's ring and each of N embeddings.
+
+        The best alone is fooled by one blurred crop, the average alone by a person who turns round. -1 where a track
+        has no embedding.
+        """
+        result = np.full((len(ids), len(embeddings)), -1.0)
+        candidates = embeddings.astype(np.float32)
+        for row, track in enumerate(ids.tolist()):
+            if (slot := self._slots.get(track)) is not None:
+                cosine = self._rings[slot, : min(int(self._added[slot]), self._history)] @ candidates.T
+                result[row] = (cosine.max(axis=0) + cosine.mean(axis=0)) / 2
+        return result
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Contents, for `from_arrays`."""
+        slots = np.array(list(self._slots.values()), np.int64)
+        return {
+            "ring_ids": np.array(list(self._slots), np.int64),
+            "ring_added": self._added[slots],
+            "rings": self._rings[slots],
+        }
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, NDArray[np.generic]]) -> EmbeddingRings:
+        """Rings as `to_arrays` gave them."""
+        contents = arrays["rings"]
+        rings = EmbeddingRings(contents.shape[1], contents.shape[2])
+        for track, added, content in zip(arrays["ring_ids"], arrays["ring_added"], contents, strict=True):
+            slot = rings._slot_of(int(track))
+            rings._added[slot] = added
+            rings._rings[slot] = content
+        return rings
+
+    def _slot_of(self, track: int) -> int:
+        if (slot := self._slots.get(track)) is None:
+            if not self._free:
+                self._free = list(range(len(self._added), 2 * len(self._added)))
+                self._rings = np.concatenate([self._rings, np.zeros_like(self._rings)])
+                self._added = np.concatenate([self._added, np.zeros_like(self._added)])
+            slot = self._slots[track] = self._free.pop()
+        return slot
+
+
+def reachable(
+    position: Array, measured: Array, frames_lost: Indices, *, max_speed: float, frame_rate: float
+) -> NDArray[np.bool_]:
+    """(T, N) whether a person lost at `position` could be at `measured`.
+
+    Args:
+        position: (T, 4) ``[cx, cy, w, h]`` where the track was seen last or is predicted, pixels.
+        measured: (N, 4) the same of the detections.
+        frames_lost: (T,) frames since the track was seen.
+        max_speed: box heights per second.
+        frame_rate: frames per second.
+    """
+    height = position[:, None, 3]
+    distance = np.hypot(
+        measured[:, 0] - position[:, None, 0],
+        (measured[:, 1] + measured[:, 3] / 2) - (position[:, None, 1] + height / 2),
+    )
+    growth = np.log(measured[:, 3] / height)
+    seconds = frames_lost[:, None] / frame_rate
+    near: NDArray[np.bool_] = (distance <= height * (0.5 + max_speed * seconds)) & (np.abs(growth) <= np.log(1.6))
+    return near
+
+
+def mutual_best(
+    similarity: Array, allowed: NDArray[np.bool_], *, minimum: float, margin: float
+) -> tuple[Indices, Indices]:
+    """Rows and columns of the pairs that are the best of both their row and their column by `margin`.
+
+    `similarity` and `allowed` are (T, N); rivals count only where `allowed`, and must reach no minimum.
+    """
+    if not similarity.size:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    values = np.where(allowed, similarity, -2.0)
+    column = values.argmax(axis=1)
+    rows = np.arange(len(values))
+    best = values[rows, column]
+    rivals = values.copy()
+    rivals[rows, column] = -2.0
+    row_rival = rivals.max(axis=1)
+    others = np.where(np.arange(len(values))[:, None] == rows, -2.0, values[:, column])
+    column_rival = others.max(axis=0)
+    clear = (best >= minimum) & (best - row_rival >= margin) & (best - column_rival >= margin)
+    found = np.flatnonzero(clear)
+    return found, column[found]

@@ -1,0 +1,140 @@
+"""One frame's detections as the tracker reads them: checked, in float64, split by score."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.tracking.config import BotSortConfig
+from reidkit.runtime.tracking.kalman import measurements
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+_NO_EMBEDDINGS = np.zeros((0, 0))
+
+
+@dataclass(slots=True)
+class Observation:
+    """The detections of one frame.
+
+    Attributes:
+        boxes_xyxy: (N, 4) pixels.
+        measured: (N, 4) the same as ``[cx, cy, w, h]``.
+        scores: (N,) confidences.
+        classes: (N,) integers.
+        high: rows from `high_score` on, ascending.
+        low: rows above `low_score` and below `high_score`, ascending.
+        embeddings: (E, D) unit vectors of the high rows that have one.
+        embedding_rows: (N,) row of `embeddings` that belongs to a detection, -1 where none.
+    """
+
+    boxes_xyxy: Array
+    measured: Array
+    scores: Array
+    classes: Indices
+    high: Indices
+    low: Indices
+    embedding_rows: Indices
+    embeddings: Array = field(default_factory=lambda: _NO_EMBEDDINGS)
+
+    @staticmethod
+    def read(
+        config: BotSortConfig, boxes_xyxy: ArrayLike, scores: ArrayLike, *, classes: ArrayLike | None
+    ) -> Observation:
+        """Check and split detections; arguments and errors as for `BotSort.update`."""
+        boxes = _array(boxes_xyxy, "boxes_xyxy")
+        count = len(boxes)
+        if boxes.shape == (0,):
+            boxes = boxes.reshape(0, 4)
+        if boxes.shape != (count, 4):
+            raise InvalidInput(f"boxes_xyxy must have shape (N, 4), found {boxes.shape}")
+        confidences = _array(scores, "scores")
+        if confidences.shape != (count,):
+            raise InvalidInput(f"scores must have shape ({count},) like the boxes, found {confidences.shape}")
+        labels = np.zeros(count, np.int64) if classes is None else np.asarray(classes)
+        if labels.shape != (count,) or (count and labels.dtype.kind not in "iu"):
+            raise InvalidInput(f"classes must be ({count},) integers, found {labels.shape} {labels.dtype}")
+        measured = measurements(boxes)
+        if not (math.isfinite(boxes.sum()) and (measured[:, 2:] > 0).all()):
+            _refuse_boxes(boxes)
+        if not ((confidences >= 0) & (confidences <= 1)).all():
+            row = int(np.flatnonzero(~((confidences >= 0) & (confidences <= 1)))[0])
+            raise InvalidInput(f"scores must lie within 0 and 1, row {row} is {confidences[row]}")
+        is_high = confidences >= config.high_score
+        return Observation(
+            boxes_xyxy=boxes,
+            measured=measured,
+            scores=confidences,
+            classes=labels.astype(np.int64, copy=False),
+            high=np.flatnonzero(is_high),
+            low=np.flatnonzero(~is_high & (confidences > config.low_score)),
+            embedding_rows=np.full(count, -1, np.int64),
+        )
+
+    def read_embeddings(
+        self, config: BotSortConfig, embeddings: ArrayLike | None, embedded: ArrayLike | None, *, width: int | None
+    ) -> None:
+        """Read the embeddings of the high detections that have one; arguments and errors as for `BotSort.update`.
+
+        `width` is the embedding width so far, None before the first.
+        """
+        if embeddings is None:
+            if embedded is not None and np.any(embedded):
+                raise InvalidInput("embedded marks detections as embedded, but embeddings is None: pass both")
+            return
+        values = np.asarray(embeddings)
+        count = len(self.scores)
+        if values.ndim != 2 or len(values) != count or values.dtype.kind != "f":
+            raise InvalidInput(f"embeddings must be ({count}, D) floats, found {values.shape} {values.dtype}")
+        if count and width is not None and values.shape[1] != width:
+            raise InvalidInput(
+                f"embeddings have width {values.shape[1]}, this tracker's have {width}",
+                remedy="use the same artifact throughout, or reset() the tracker",
+            )
+        rows = self.high[self.scores[self.high] >= config.min_embedding_score]
+        if embedded is not None:
+            flags = np.asarray(embedded)
+            if flags.shape != (count,) or flags.dtype != np.bool_:
+                raise InvalidInput(f"embedded must be ({count},) bool, found {flags.shape} {flags.dtype}")
+            rows = rows[flags[rows]]
+        if not rows.size:
+            return
+        chosen = values[rows].astype(np.float64)
+        norms = np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
+        if not (np.isfinite(norms) & (norms > 0)).all():
+            row = int(rows[~(np.isfinite(norms) & (norms > 0))][0])
+            raise InvalidInput(f"the embedding of detection {row} is zero or not finite: it cannot be compared")
+        if config.normalize_embeddings:
+            chosen /= norms[:, None]
+        elif np.abs(norms - 1).max() > 1e-3:
+            raise InvalidInput(
+                f"normalize_embeddings is off, but an embedding has norm {norms[np.abs(norms - 1).argmax()]:.4g}",
+                remedy="switch it on, or use an artifact that normalises in its graph",
+            )
+        self.embeddings = chosen
+        self.embedding_rows[rows] = np.arange(rows.size)
+
+
+def _array(values: ArrayLike, name: str) -> Array:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiu" and array.size:
+            raise ValueError(f"dtype {array.dtype}")
+        result: Array = np.ascontiguousarray(array, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{name} must be an array of numbers ({error})") from error
+    if result.ndim == 0:
+        raise InvalidInput(f"{name} must be an array, found a single number")
+    return result
+
+
+def _refuse_boxes(boxes: Array) -> None:
+    bad = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+    rows = np.flatnonzero(bad)
+    what = f"row {rows[0]} is {boxes[rows[0]].tolist()}" if rows.size else "they are too large"
+    raise InvalidInput(f"boxes_xyxy must be finite with x1 < x2 and y1 < y2: {what}")
