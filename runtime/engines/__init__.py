@@ -1,1 +1,63 @@
-"""Engines: one file per inference library, found by listing this folder."""
+"""Inference libraries, one file each; the artifact's manifest says which one opens it.
+
+A new engine is one file that assigns ``ENGINE``, a subclass of `EngineBase`, here or behind an entry point of the
+group ``reidkit.engines``.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+from reidkit.runtime.artifact.folder import read_artifact, read_golden
+from reidkit.runtime.discovery import plugins
+from reidkit.runtime.engines._self_check import self_check
+from reidkit.runtime.engines.engine import Engine, EngineBase
+from reidkit.runtime.errors import ArtifactInvalid, ArtifactUntrusted, did_you_mean
+
+__all__ = ["Engine", "EngineBase", "engines", "open_artifact", "self_check"]
+
+
+def engines() -> dict[str, EntryPoint]:
+    """Every engine by name, to be loaded with `EntryPoint.load`."""
+    return plugins(__name__, "ENGINE", group="reidkit.engines", besides={"engine"})
+
+
+def open_artifact(
+    path: str | Path, *, device: str = "auto", threads: int | None = None, trusted: bool = False
+) -> Engine:
+    """An engine that runs the artifact at `path`, after every digest was checked and its golden crops were embedded.
+
+    Args:
+        path: the artifact's folder.
+        device: ``"auto"``, ``"cpu"``, or another that the engine's library knows.
+        threads: processor threads for one batch; None for the library's choice.
+        trusted: open it even if that runs native code from a file that was not built here.
+
+    Raises:
+        ArtifactInvalid: it is incomplete or altered, or asks for an engine that is not known.
+        ArtifactUntrusted: it holds native code and is not `trusted`.
+        MissingDependency: its engine's library is not installed.
+        EngineFailure: the library refuses it, or its golden crops give other embeddings on this box.
+        InvalidInput: no such device or thread count.
+    """
+    manifest, folder = read_artifact(path)
+    known = engines()
+    if manifest.engine not in known:
+        raise ArtifactInvalid(
+            f"{manifest.name} asks for the engine '{manifest.engine}'", remedy=did_you_mean(manifest.engine, known)
+        )
+    kind: type[EngineBase] = known[manifest.engine].load()
+    if kind.runs_native_code and not trusted:
+        raise ArtifactUntrusted(
+            f"{manifest.name} holds native code for {manifest.engine} that would run in this process",
+            remedy="pass trusted=True or --trust if you know who built it",
+        )
+    golden = read_golden(manifest, folder)
+    engine = kind(manifest, folder, device=device, threads=threads)
+    try:
+        self_check(engine, golden)
+    except BaseException:
+        engine.close()
+        raise
+    return engine

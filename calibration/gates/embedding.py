@@ -1,0 +1,140 @@
+"""The first gate: does a converted model see what its reference sees?
+
+Embeddings are compared as the networks give them, before any L2 normalisation, because a wrong length hides behind a
+cosine of one: a vendor that normalises across the batch, a halved scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.runtime.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityReport:
+    """How far a candidate's embeddings are from the reference's, over all crops.
+
+    Attributes:
+        crops: how many were compared.
+        finite: whether every value of the candidate is finite; if not, the figures below are None.
+        cosine_min: the worst cosine between the two embeddings of one crop.
+        cosine_p01: its 1 % quantile.
+        cosine_median: its median.
+        norm_ratio_max_deviation: the largest ``|length of candidate / length of reference - 1|``.
+    """
+
+    crops: int
+    finite: bool
+    cosine_min: float | None
+    cosine_p01: float | None
+    cosine_median: float | None
+    norm_ratio_max_deviation: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingLimits:
+    """What `embedding_gate` asks for: cosines at least, the deviation of lengths at most."""
+
+    cosine_min: float
+    cosine_p01: float
+    cosine_median: float
+    norm_ratio_max_deviation: float
+
+
+# float32 is the same computation in another order of additions; half precisions round every step.
+EMBEDDING_LIMITS = {
+    "fp32": EmbeddingLimits(
+        cosine_min=0.99999, cosine_p01=0.99999, cosine_median=0.99999, norm_ratio_max_deviation=1e-4
+    ),
+    "fp16": EmbeddingLimits(cosine_min=0.99, cosine_p01=0.995, cosine_median=0.999, norm_ratio_max_deviation=1e-2),
+    "bf16": EmbeddingLimits(cosine_min=0.99, cosine_p01=0.995, cosine_median=0.999, norm_ratio_max_deviation=5e-2),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateReport:
+    """What one gate decided.
+
+    Attributes:
+        name: of the gate.
+        status: `not_run` where there was nothing to run it on.
+        measure: which figure decided: the first that is beyond its limit, else the gate's principal one.
+        value: that figure; None if the gate did not run or there is no finite figure.
+        limit: the limit it is held to.
+    """
+
+    name: str
+    status: Literal["passed", "failed", "not_run"]
+    measure: str
+    value: float | None
+    limit: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the manifest and ``--json`` show under the gate's name."""
+        return {key: value for key, value in asdict(self).items() if key != "name"}
+
+
+def compare_embeddings(reference: NDArray[np.floating[Any]], candidate: NDArray[np.floating[Any]]) -> ParityReport:
+    """The agreement of two models on the same crops.
+
+    Args:
+        reference: (N, D), N at least 1, finite, no row of zeros.
+        candidate: (N, D); what it holds is for the report to say.
+
+    Raises:
+        InvalidInput: the shapes differ, or the reference is not fit to be one.
+    """
+    if reference.shape != candidate.shape or reference.ndim != 2 or not len(reference):
+        raise InvalidInput(f"embeddings to compare are two (N, D), found {reference.shape} and {candidate.shape}")
+    reference, candidate = reference.astype(np.float64), candidate.astype(np.float64)
+    lengths = np.linalg.norm(reference, axis=1)
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise InvalidInput("the reference embeddings are not finite, or one has length zero")
+    if not np.isfinite(candidate).all():
+        return ParityReport(
+            crops=len(reference),
+            finite=False,
+            cosine_min=None,
+            cosine_p01=None,
+            cosine_median=None,
+            norm_ratio_max_deviation=None,
+        )
+    found = np.linalg.norm(candidate, axis=1)
+    # An embedding of length zero points nowhere: its cosine counts as 0.
+    cosines = (reference * candidate).sum(axis=1) / (lengths * np.where(found > 0, found, 1))
+    return ParityReport(
+        crops=len(reference),
+        finite=True,
+        cosine_min=float(cosines.min()),
+        cosine_p01=float(np.quantile(cosines, 0.01)),
+        cosine_median=float(np.median(cosines)),
+        norm_ratio_max_deviation=float(np.abs(found / lengths - 1).max()),
+    )
+
+
+def embedding_gate(parity: ParityReport, limits: EmbeddingLimits) -> GateReport:
+    """The verdict on a parity report; its principal measure is the worst cosine."""
+    failed = None
+    for measure in ("cosine_min", "cosine_p01", "cosine_median", "norm_ratio_max_deviation"):
+        value, limit = getattr(parity, measure), getattr(limits, measure)
+        inside = value is not None and (value <= limit if measure.startswith("norm") else value >= limit)
+        if not inside:
+            failed = measure
+            break
+    measure = failed or "cosine_min"
+    return GateReport(
+        name="embedding",
+        status="failed" if failed else "passed",
+        measure=measure,
+        value=getattr(parity, measure),
+        limit=getattr(limits, measure),
+    )

@@ -1,0 +1,44 @@
+"""The box checks itself before it tracks: the golden crops must give the golden embeddings here too."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reidkit.runtime.artifact.folder import Golden
+from reidkit.runtime.engines.engine import EngineBase
+from reidkit.runtime.errors import ArtifactInvalid, EngineFailure
+
+# Wider than the limits an export must keep: here only the processor differs, and a wrong kernel is wrong by far.
+_MIN_COSINE = {"fp32": 0.9999}
+_MAX_NORM_DEVIATION = {"fp32": 1e-3}
+
+
+def self_check(engine: EngineBase, golden: Golden) -> None:
+    """Embed the golden crops and hold the answers to the golden embeddings, by direction and by length.
+
+    Raises:
+        EngineFailure: they differ; the message has the figures.
+        ArtifactInvalid: this version knows no limits for the artifact's precision.
+    """
+    name, precision = engine.manifest.name, engine.manifest.precision.built
+    if precision not in _MIN_COSINE:
+        raise ArtifactInvalid(
+            f"{name} was built in {precision}, this reidkit knows {', '.join(_MIN_COSINE)}",
+            remedy="export it again, or install a newer reidkit",
+        )
+    crops = golden.crops
+    if engine.manifest.preprocessing.layout == "nchw":
+        crops = crops.transpose(0, 3, 1, 2)
+    if engine.manifest.preprocessing.dtype != "uint8":
+        crops = crops.astype(np.float32)
+    expected = golden.embeddings
+    found = engine.embed(engine.input_tensor(crops), normalize=False)
+    norms_found, norms_expected = np.linalg.norm(found, axis=1), np.linalg.norm(expected, axis=1)
+    cosine = ((found * expected).sum(axis=1) / (norms_found * norms_expected)).min()
+    deviation = np.abs(norms_found / norms_expected - 1).max()
+    if not (cosine >= _MIN_COSINE[precision] and deviation <= _MAX_NORM_DEVIATION[precision]):
+        raise EngineFailure(
+            f"{name} gives other embeddings here than where it was made: cosine {cosine:.6f} (at least "
+            f"{_MIN_COSINE[precision]}), lengths off by {deviation:.2g} (at most {_MAX_NORM_DEVIATION[precision]})",
+            remedy="this library computes this model wrongly on this box: export it for another target",
+        )

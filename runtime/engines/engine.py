@@ -1,0 +1,267 @@
+"""What an engine is, and all that engines share: crops in, embeddings out, nothing wrong in between.
+
+A library's file says how it loads a model and how it runs one batch; `EngineBase` holds the input to the manifest,
+cuts what is larger than a batch, normalises in float32, and refuses to hand out what is not finite.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reidkit.runtime.artifact.manifest import Manifest
+from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput, NonFiniteEmbedding
+from reidkit.runtime.native import cut_crops
+
+Color = Literal["bgr", "rgb"]
+Embeddings = NDArray[np.float32]
+_Self = TypeVar("_Self", bound="EngineBase")
+
+
+class Engine(Protocol):
+    """An open artifact: a context manager that turns crops into embeddings."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the artifact says about itself."""
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width D of an embedding."""
+
+    @property
+    def max_batch(self) -> int:
+        """Crops the library sees at once; longer batches are cut."""
+
+    def embed(self, batch: NDArray[Any], *, normalize: bool = True, out: Embeddings | None = None) -> Embeddings:
+        """Embeddings of ready input tensors; see `EngineBase.embed`."""
+
+    def embed_crops(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> Embeddings:
+        """Unit embeddings of boxes in a frame; see `EngineBase.embed_crops`."""
+
+    def close(self) -> None:
+        """Give the library's memory back."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class EngineBase(ABC):
+    """An `Engine` but for the library: a subclass loads the model and implements `_run` and `_release`.
+
+    Threads may share an engine: calls are served one after another.
+
+    Attributes:
+        runs_native_code: whether opening an artifact executes code from it, as a serialized TensorRT engine does;
+            such artifacts open only when trusted.
+    """
+
+    runs_native_code: ClassVar[bool] = False
+
+    def __init__(self, manifest: Manifest, folder: Path, *, device: str, threads: int | None) -> None:
+        if threads is not None and threads < 1:
+            raise InvalidInput(f"threads={threads}", remedy="give at least 1, or None for the library's choice")
+        self.manifest = manifest
+        self.embedding_dim = manifest.embedding.dim
+        self.max_batch = manifest.batch.max
+        size = manifest.preprocessing
+        image = (size.height, size.width)
+        self._crop_shape = (3, *image) if size.layout == "nchw" else (*image, 3)
+        self._dtype = np.dtype(size.dtype)
+        self._buffer: NDArray[Any] | None = None
+        self._closed = False
+        self._lock = Lock()
+        self._load(folder, device=device, threads=threads)
+
+    @abstractmethod
+    def _load(self, folder: Path, *, device: str, threads: int | None) -> None:
+        """Open the engine file, by the bytes that `read_checked` returns; call `_expect_tensors` on what it holds."""
+
+    @abstractmethod
+    def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """The library's answer, (n, D), to a C-contiguous `batch`; may be its memory, valid until the next call."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Give the library's memory back."""
+
+    def embed(self, batch: NDArray[Any], *, normalize: bool = True, out: Embeddings | None = None) -> Embeddings:
+        """Embeddings of ready input tensors, (N, D) float32.
+
+        Args:
+            batch: (N, 3, H, W) or (N, H, W, 3) as the manifest's layout says, in its size, dtype and colour order;
+                N may be 0 or larger than `max_batch`.
+            normalize: divide each row by its L2 norm; without it the network's answer comes as it is (of unit length
+                already where the manifest says that the graph normalises).
+            out: (N, D) float32, C-contiguous, to write into and return. After an error its content is undefined.
+
+        Raises:
+            InvalidInput: `batch` or `out` has another shape or dtype.
+            NonFiniteEmbedding: the library returned NaN or infinity.
+            EngineFailure: the library failed, a row has no direction to normalise, or the engine is closed.
+        """
+        if batch.shape[1:] != self._crop_shape or batch.dtype != self._dtype or batch.ndim != 4:
+            raise InvalidInput(
+                f"{self.manifest.name} embeds batches of {self._dtype} (N, {', '.join(map(str, self._crop_shape))}), "
+                f"found {batch.dtype} {batch.shape}"
+            )
+        embeddings = self._room_for(len(batch), out)
+        with self._lock:
+            for start in range(0, len(batch), self.max_batch):
+                rows = slice(start, start + self.max_batch)
+                embeddings[rows] = self._answer(batch[rows])
+        return self._finished(embeddings, normalize=normalize)
+
+    def embed_crops(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> Embeddings:
+        """Embeddings of unit length of boxes in a frame, (N, D) float32.
+
+        Boxes are clipped to the frame and cut to whole pixels as BoT-SORT does.
+
+        Args:
+            frame: (H, W, 3) uint8; any strides.
+            boxes_xyxy: (N, 4) corners in pixels.
+            color: order of the frame's channels; the engine's own is the manifest's affair.
+
+        Raises:
+            InvalidInput: `frame` or `boxes_xyxy` has another shape or dtype, or a box has no pixel in the frame.
+            NonFiniteEmbedding, EngineFailure: as `embed`.
+        """
+        size = self.manifest.preprocessing
+        boxes = _boxes_with_pixels(frame, boxes_xyxy)
+        embeddings = self._room_for(len(boxes), None)
+        with self._lock:
+            if self._buffer is None:
+                kind = np.uint8 if size.dtype == "uint8" else np.float32
+                self._buffer = np.empty((self.max_batch, *self._crop_shape), kind)
+            for start in range(0, len(boxes), self.max_batch):
+                rows = slice(start, start + self.max_batch)
+                crops = self._buffer[: len(boxes[rows])]
+                cut_crops(
+                    frame,
+                    boxes[rows],
+                    crops,
+                    swap_colors=color != size.color,
+                    antialias=size.resize.antialias,
+                    layout=size.layout,
+                )
+                embeddings[rows] = self._answer(self.input_tensor(crops))
+        return self._finished(embeddings, normalize=True)
+
+    def input_tensor(self, crops: NDArray[Any]) -> NDArray[Any]:
+        """Crops of grey levels 0..255 in the manifest's layout, as the engine takes them.
+
+        Where the runtime normalises, `crops` must be float32 and is overwritten.
+        """
+        how = self.manifest.preprocessing.normalization
+        if how.where == "runtime":
+            channels = (3, 1, 1) if self.manifest.preprocessing.layout == "nchw" else (3,)
+            crops *= np.float32(how.scale)
+            crops -= np.asarray(how.mean, np.float32).reshape(channels)
+            crops /= np.asarray(how.std, np.float32).reshape(channels)
+        return crops.astype(self._dtype, copy=False)
+
+    def close(self) -> None:
+        """Give the library's memory back; to be called twice does no harm."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._buffer = None
+                self._release()
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _expect_tensors(
+        self, *, dtype: np.dtype[Any], input_shape: Sequence[int | None], output_shape: Sequence[int | None]
+    ) -> None:
+        """Hold the model's own tensors to the manifest; None stands for a size that the model leaves open."""
+        batch = self.manifest.batch
+        sizes = [None] if batch.dynamic else [None, *batch.buckets]
+        crop, found = list(self._crop_shape), list(input_shape)
+        if dtype != self._dtype or found[1:] != crop or found[:1] not in [[size] for size in sizes]:
+            raise self._other_tensors("takes", f"{self._dtype} {[sizes[-1], *crop]}", f"{dtype} {found}")
+        if len(output_shape) != 2 or output_shape[1] not in (None, self.embedding_dim):
+            raise self._other_tensors("gives", f"{[sizes[-1], self.embedding_dim]}", f"{list(output_shape)}")
+
+    def _other_tensors(self, verb: str, expected: str, found: str) -> ArtifactInvalid:
+        return ArtifactInvalid(
+            f"the model in {self.manifest.name} {verb} {found}, its manifest says {expected}",
+            remedy="export the artifact again",
+        )
+
+    def _answer(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """The library's rows for at most `max_batch` crops, padded on the way where it takes fixed sizes only."""
+        if self._closed:
+            raise EngineFailure(f"{self.manifest.name} is closed", remedy="open it again with open_artifact")
+        count = len(batch)
+        if not self.manifest.batch.dynamic:
+            size = min(size for size in self.manifest.batch.buckets if size >= count)
+            batch = np.concatenate([batch, np.zeros((size - count, *self._crop_shape), self._dtype)])
+        answer = self._run(np.ascontiguousarray(batch))
+        if answer.shape != (len(batch), self.embedding_dim):
+            raise EngineFailure(
+                f"{self.manifest.name} answered {len(batch)} crops with an array of shape {answer.shape}, "
+                f"not {(len(batch), self.embedding_dim)}",
+                remedy="this library cannot run this artifact on this box: export it for another target",
+            )
+        return answer[:count]
+
+    def _room_for(self, count: int, out: Embeddings | None) -> Embeddings:
+        shape = (count, self.embedding_dim)
+        if out is None:
+            return np.empty(shape, np.float32)
+        if out.shape != shape or out.dtype != np.float32 or not out.flags.carray:
+            raise InvalidInput(
+                f"out must be writable, C-contiguous float32 {shape}, found {out.dtype} {out.shape} {out.strides}"
+            )
+        return out
+
+    def _finished(self, embeddings: Embeddings, *, normalize: bool) -> Embeddings:
+        """Checked, and normalised in place where that is asked for and the graph has not done it."""
+        if not (finite := np.isfinite(embeddings).all(axis=1)).all():
+            raise NonFiniteEmbedding(np.flatnonzero(~finite), artifact=self.manifest.name)
+        if normalize and self.manifest.embedding.l2 == "runtime":
+            norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+            if not norms.all():
+                rows = ", ".join(map(str, np.flatnonzero(norms == 0)[:8]))
+                raise EngineFailure(
+                    f"{self.manifest.name} returned embeddings of length zero for crops {rows}",
+                    remedy="do not track with it; export it again and look at its parity report",
+                )
+            embeddings /= norms
+        return embeddings
+
+
+def _boxes_with_pixels(frame: NDArray[np.uint8], boxes_xyxy: ArrayLike) -> NDArray[np.float64]:
+    """The boxes as (N, 4) float64, each with at least one whole pixel in the frame."""
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise InvalidInput(f"a frame is (H, W, 3) uint8, found {frame.dtype} {frame.shape}")
+    boxes = np.asarray(boxes_xyxy, np.float64)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise InvalidInput(f"boxes_xyxy are (N, 4), found {boxes.shape}")
+    height, width = frame.shape[:2]
+    corners = np.trunc(np.clip(boxes, 0, (width, height, width, height)))
+    seen = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
+    if not seen.all():
+        row = int(np.flatnonzero(~seen)[0])
+        raise InvalidInput(
+            f"boxes {np.flatnonzero(~seen).tolist()} have no pixel in the {width}x{height} frame; "
+            f"the first of them is {boxes[row].tolist()}",
+            remedy="drop them before they are embedded",
+        )
+    return boxes

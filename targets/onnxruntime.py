@@ -1,0 +1,47 @@
+"""ONNX Runtime: the checked graph itself is the engine file."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+from typing import Literal
+
+from reidkit.runtime.errors import ExportFailure, MissingDependency
+from reidkit.targets.target import BuildJob, BuiltEngine, Precision, refuse_precision
+
+
+class OnnxRuntimeTarget:
+    """`Target` for ONNX Runtime, on any processor."""
+
+    name = "onnxruntime"
+    engine = "onnxruntime"
+    consumes: Literal["onnx", "exported_program"] = "onnx"
+    precisions = frozenset({Precision.FP32})
+
+    def available(self) -> str | None:
+        """Why it cannot build here, None if it can."""
+        return None if find_spec("onnxruntime") else "onnxruntime is not installed"
+
+    def build(self, job: BuildJob) -> BuiltEngine:
+        """Copy the graph as ``engine.onnx``; ONNX Runtime must open it."""
+        refuse_precision(self, job.precision)
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            raise MissingDependency("onnxruntime", extra="onnxruntime", purpose="target onnxruntime") from error
+        engine_file = job.folder / "engine.onnx"
+        shutil.copyfile(job.onnx_path, engine_file)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            onnxruntime.InferenceSession(engine_file.read_bytes(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions have no base of their own
+            raise ExportFailure(f"ONNX Runtime {onnxruntime.__version__} refuses the graph: {error}") from error
+        return BuiltEngine(
+            engine_file=engine_file.name,
+            toolchain={"onnxruntime": onnxruntime.__version__},
+            precision_built=job.precision,
+        )
+
+
+TARGET = OnnxRuntimeTarget()
