@@ -1,1 +1,1 @@
-"""TODO"""
+"""Commands that measure: `reidkit eval`."""
