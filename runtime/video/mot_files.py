@@ -15,6 +15,7 @@ from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
+
 from reidkit.runtime.detectors.detections import Detections
 from reidkit.runtime.errors import InvalidFile
 from reidkit.runtime.video.publication import whole_file
@@ -68,7 +69,13 @@ def read_detections(path: Path | str) -> dict[int, Detections]:
 
     Frames without a line are absent. Raises `InvalidFile`.
     """
-    table, _ = _read(Path(path))
+    table, lines = _read(Path(path))
+    unlikely = (table[:, 6] < 0) | (table[:, 6] > 1)
+    if unlikely.any():
+        line = lines[int(np.argmax(unlikely))]
+        raise _invalid(
+            Path(path), line, "the confidence is not within 0 and 1", remedy="rescale the file's confidences"
+        )
     table = table[np.argsort(table[:, 0], kind="stable")]
     frames, starts = np.unique(table[:, 0].astype(np.int64), return_index=True)
     boxes_xyxy = np.concatenate([table[:, 2:4], table[:, 2:4] + table[:, 4:6]], axis=1)
