@@ -1,0 +1,152 @@
+"""Tracker settings: every tool's keys mean what that tool means, and nothing is guessed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reidkit.runtime import BotSortConfig
+from reidkit.runtime.errors import InvalidConfig, InvalidFile
+
+ORIGIN = """
+with_reid: true
+proximity_thresh: 0.2
+appearance_thresh: 0.25
+model: osnet_x1_0_msmt17.pt
+alpha: 0.9
+nn_budget: 30
+max_age: 50
+embedding_dim: 512
+normalize_embeddings: true
+temperature: 0.07
+min_confidence: 0.3
+reid_thresh: 0.6
+"""
+
+
+def load(tmp_path: Path, text: str, **options: Any) -> BotSortConfig:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    return BotSortConfig.load(path, **options)
+
+
+def test_a_file_with_the_origin_documents_keys_needs_no_schema(tmp_path: Path) -> None:
+    config = load(tmp_path, ORIGIN, frame_rate=10)
+    assert config == BotSortConfig(
+        min_iou_for_appearance=0.2,
+        min_cosine=0.25,
+        reid_model="osnet_x1_0_msmt17.pt",
+        ema_weight=0.9,
+        long_term_history=30,
+        max_lost_frames=50,
+        embedding_dim=512,
+        temperature=0.07,
+        min_embedding_score=0.3,
+        long_term_min_cosine=0.6,
+        frame_rate=10.0,
+    )
+
+
+@pytest.mark.parametrize("key", [line.split(":")[0] for line in ORIGIN.split("\n") if line])
+def test_each_key_of_the_origin_document_is_understood_alone(tmp_path: Path, key: str) -> None:
+    line = next(line for line in ORIGIN.split("\n") if line.startswith(f"{key}:"))
+    assert load(tmp_path, line, schema="mivolo") != BotSortConfig(high_score=0.61)
+
+
+def test_official_defaults_are_the_defaults() -> None:
+    assert BotSortConfig.from_schema("official", {}) == BotSortConfig()
+    assert BotSortConfig.load("botsort.yaml") == BotSortConfig()
+
+
+def test_the_same_numbers_mean_four_things() -> None:
+    same = {"proximity_thresh": 0.4, "appearance_thresh": 0.3}
+    meant = {
+        schema: (round(config.min_iou_for_appearance, 9), round(config.min_cosine, 9))
+        for schema in ("official", "ultralytics", "boxmot", "mivolo")
+        for config in [BotSortConfig.from_schema(schema, same)]
+    }
+    assert meant == {
+        "official": (0.6, 0.4),
+        "ultralytics": (0.4, -0.4),
+        "boxmot": (0.6, 0.7),
+        "mivolo": (0.4, 0.3),
+    }
+
+
+def test_boxmots_published_search_space_is_read_by_its_defaults(tmp_path: Path) -> None:
+    text = """
+schema: boxmot
+track_high_thresh: {type: uniform, default: 0.63, range: [0.3, 0.7]}
+appearance_thresh: {type: uniform, default: 0.62, range: [0.1, 0.8]}
+use_cmc: {type: choice, default: false, options: [false, true]}
+"""
+    config = load(tmp_path, text)
+    assert (config.high_score, config.camera_motion) == (0.63, "none")
+    assert config.min_cosine == pytest.approx(0.38)
+    assert config.appearance_cost_scale == 1.0
+
+
+@pytest.mark.parametrize(("frame_rate", "frames"), [(None, 30), (30, 30), (7, 7), (14, 14), (60, 60)])
+def test_official_buffer_is_scaled_by_the_frame_rate(frame_rate: float | None, frames: int) -> None:
+    assert BotSortConfig.load("botsort.yaml", frame_rate=frame_rate).max_lost_frames == frames
+
+
+def test_max_age_is_not_scaled() -> None:
+    assert BotSortConfig.from_schema("mivolo", {"max_age": 50}, frame_rate=7).max_lost_frames == 50
+
+
+def test_native_keys_need_no_schema(tmp_path: Path) -> None:
+    assert load(tmp_path, "high_score: 0.5\nmin_cosine: 0.7\n") == BotSortConfig(high_score=0.5, min_cosine=0.7)
+
+
+def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path, "# nothing\n") == BotSortConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("schema: mivolo\nreid_tresh: 0.6\n", "unknown key 'reid_tresh'.*did you mean 'reid_thresh'"),
+        ("high_scor: 0.6\nlow_score: 0.1\n", "unknown key 'high_scor'.*did you mean 'high_score'"),
+        ("schema: ultralytic\n", "unknown schema.*did you mean 'ultralytics'"),
+        ("track_high_thresh: 0.6\n", "different things in different tools.*schema"),
+        ("high_score: high\n", "high_score must be of type float, found 'high'"),
+        ("high_score: true\n", "high_score must be of type float"),
+        ("high_score: .nan\n", "high_score must be of type float"),
+        ("high_score: 1.5\n", "high_score must lie within 0 and 1"),
+        ("low_score: 0.8\n", "low_score 0.8 is above high_score 0.6"),
+        ("camera_motion: ecc\n", "camera_motion is"),
+        ("camera_motion: file\n", "camera_motion_file"),
+        ("schema: mivolo\nmax_age: 50\ntrack_buffer: 30\n", "max_age and track_buffer"),
+        ("schema: official\ncmc_method: ecc\n", "'ecc' is not offered"),
+        ("schema: mivolo\nnn_budget: 0\n", "long_term_history must lie within"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_to_do(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["- a\n- list\n", "{unclosed", "1: 2\n", "\x00"])
+def test_what_is_no_yaml_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidFile):
+        load(tmp_path, text)
+
+
+def test_a_missing_file_names_the_presets() -> None:
+    with pytest.raises(InvalidFile, match=re.escape("botsort.yaml")):
+        BotSortConfig.load("nowhere.yaml")
+
+
+def test_a_file_here_goes_before_the_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("botsort.yaml").write_text("high_score: 0.5\n")
+    assert BotSortConfig.load("botsort.yaml").high_score == 0.5
+
+
+def test_a_schema_that_contradicts_the_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="says schema: official"):
+        load(tmp_path, "schema: official\n", schema="boxmot")
