@@ -1,0 +1,87 @@
+"""Every backbone there is: the keys of the published checkpoints, and the numbers of the upstream implementation.
+
+The fixtures are facts measured on upstream code: `backbone_keys/NAME.json` holds each published key with its type and
+shape, `backbone_golden/NAME.npz` the raw embeddings for weights and input made by the formulas below.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="backbones need the extra 'export'")
+
+from reidkit.export.backbones import ModelCard, backbones  # noqa: E402
+from reidkit.export.checkpoints import random_backbone  # noqa: E402
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture(params=backbones().values(), ids=lambda card: card.name)
+def card(request: pytest.FixtureRequest) -> ModelCard:
+    return request.param
+
+
+@pytest.fixture
+def published(card: ModelCard) -> dict[str, Any]:
+    return json.loads((DATA / "backbone_keys" / f"{card.name}.json").read_text())
+
+
+def test_the_keys_are_the_published_ones_without_the_head(card: ModelCard, published: dict[str, Any]) -> None:
+    with torch.device("meta"):
+        state = card.build().state_dict()
+    ours = {key: [str(tensor.dtype).removeprefix("torch."), list(tensor.shape)] for key, tensor in state.items()}
+    heads = {key for key in published["keys"] if key.startswith(card.head_prefixes)}
+    assert heads == set(published["classifier_keys"])
+    assert ours == {key: kind for key, kind in published["keys"].items() if key not in heads}
+
+
+def test_it_has_as_many_parameters_as_upstream(card: ModelCard, published: dict[str, Any]) -> None:
+    with torch.device("meta"):
+        assert sum(parameter.numel() for parameter in card.build().parameters()) == published["params_inference"]
+
+
+def test_it_computes_what_upstream_computes(card: ModelCard) -> None:
+    golden = np.load(DATA / "backbone_golden" / f"{card.name}.npz")["output"]
+    module = card.build().eval()
+    state = {key: torch.from_numpy(_weights(key, tuple(value.shape))) for key, value in module.state_dict().items()}
+    module.load_state_dict(state)
+    noise = np.random.RandomState(0).randn(2, 3, 16, 8).astype(np.float32)
+    height, width = card.preprocessing.height, card.preprocessing.width
+    images = noise.repeat(height // 16, axis=2).repeat(width // 8, axis=3)
+    with torch.inference_mode():
+        embeddings = module(torch.from_numpy(images)).numpy()
+    assert embeddings.shape == golden.shape
+    assert np.abs(embeddings - golden).max() <= 1e-4 * np.abs(golden).max()
+
+
+def test_random_weights_are_the_same_for_the_same_seed_and_tell_crops_apart(card: ModelCard) -> None:
+    first, again, other = (random_backbone(card, seed=seed) for seed in (1, 1, 2))
+    images = torch.rand(2, 3, card.preprocessing.height, card.preprocessing.width)
+    with torch.inference_mode():
+        embeddings = first(images)
+        assert torch.equal(embeddings, again(images))
+        assert not torch.equal(embeddings, other(images))
+    assert not torch.equal(embeddings[0], embeddings[1])
+    assert 0.1 < embeddings.norm(dim=1).min() <= embeddings.norm(dim=1).max() < 1000
+
+
+def _weights(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The value that upstream had at `key` when the golden output was computed."""
+    if key.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
+    draw = np.random.RandomState(zlib.crc32(key.encode()) & 0x7FFFFFFF)
+    if key.endswith("running_var"):
+        value = 0.5 + draw.rand(*shape)
+    elif len(shape) == 1 and key.endswith(".weight"):
+        value = 0.6 + 0.4 * draw.rand(*shape)
+    elif len(shape) < 2:
+        value = 0.02 * draw.randn(*shape)
+    else:
+        value = draw.randn(*shape) * np.sqrt(2 / np.prod(shape[1:]))
+    return np.asarray(value, np.float32)
