@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from reidkit.runtime.artifact.digests import (
     MANIFEST_DIGEST_FILE,
     MANIFEST_FILE,
