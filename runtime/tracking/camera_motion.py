@@ -41,11 +41,13 @@ def identity() -> Affine:
 class SparseFlow:
     """Sparse optical flow on corners at half size, and a partial affine through them by RANSAC, as the authors do it.
 
-    A frame without corners, the first frame, and a frame of another size than the last give the identity.
+    The first frame, one of another size than the last, one without corners, and one in which fewer than a quarter of
+    the corners agree on a motion (a cut, a lens that was covered) give the identity.
     """
 
     DOWNSCALE = 2
     CORNERS = 1000
+    MIN_AGREEING = 0.25
 
     def __init__(self) -> None:
         try:
@@ -79,8 +81,8 @@ class SparseFlow:
         if np.count_nonzero(kept) < 5:
             return identity()
         cv2.setRNGSeed(0)  # RANSAC draws from a global generator: without this a rerun may differ
-        affine, _ = cv2.estimateAffinePartial2D(corners[kept], moved[kept], method=cv2.RANSAC)
-        if affine is None:
+        affine, agreeing = cv2.estimateAffinePartial2D(corners[kept], moved[kept], method=cv2.RANSAC)
+        if affine is None or np.count_nonzero(agreeing) < self.MIN_AGREEING * len(corners):
             return identity()
         affine[:, 2] *= (width / size[0], height / size[1])
         result: Affine = affine.astype(np.float64)
@@ -117,7 +119,7 @@ def _read_affines(path: Path) -> NDArray[np.float64]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidFile(f"cannot read camera motion from {path} ({error})") from error
-    affines = []
+    affines: list[list[float]] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

@@ -125,11 +125,11 @@ def _array(values: ArrayLike, name: str) -> Array:
         array = np.asarray(values)
         if array.dtype.kind not in "fiu" and array.size:
             raise ValueError(f"dtype {array.dtype}")
+        if array.ndim == 0:
+            raise ValueError(f"found {values!r}")
         result: Array = np.ascontiguousarray(array, np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{name} must be an array of numbers ({error})") from error
-    if result.ndim == 0:
-        raise InvalidInput(f"{name} must be an array, found a single number")
     return result
 
 

@@ -53,7 +53,7 @@ def restore(path: Path) -> BotSort:
     from reidkit.runtime.tracking.botsort import AppearanceCounts, BotSort
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(str(arrays.pop("header")))
         if header["format"] != _FORMAT:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reidkit.calibration.metrics import Benchmark, score_tracking
-from reidkit.calibration.metrics.sequence import best_pairs, intersection_over_union
+from reidkit.calibration.metrics.sequence import intersection_over_union
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.video.mot_files import MotTable
 
@@ -129,12 +129,6 @@ def test_classes_that_the_benchmark_does_not_know_are_refused() -> None:
 def test_tracks_of_cars_are_refused() -> None:
     with pytest.raises(InvalidInput, match="class 3"):
         score_tracking(table(walk(1, [1]), classes=PEDESTRIAN), table(walk(1, [1]), classes=3))
-
-
-def test_best_pairs_take_the_largest_total_and_nothing_for_zero() -> None:
-    rows, columns = best_pairs(np.array([[0.9, 0.8, 0.0], [0.8, 0.0, 0.0], [0.0, 0.0, 0.0]]))
-    assert rows.tolist() == [0, 1]
-    assert columns.tolist() == [1, 0]
 
 
 def test_overlap_of_boxes() -> None:
