@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.calibration.metrics.sequence import EPS, Sequence, best_pairs
+from reidkit.calibration.metrics.pairing import best_pairs
+from reidkit.calibration.metrics.sequence import EPS, Sequence
 
 _THRESHOLD = 0.5
 _CONTINUATION = 1000.0  # outweighs the overlaps of a whole frame

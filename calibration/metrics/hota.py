@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.calibration.metrics.sequence import EPS, Sequence, best_pairs
+from reidkit.calibration.metrics.pairing import best_pairs
+from reidkit.calibration.metrics.sequence import EPS, Sequence
 
 THRESHOLDS: NDArray[np.float64] = np.arange(0.05, 0.99, 0.05)
 """The overlaps from 0.05 to 0.95 at which everything is measured."""

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reidkit.calibration.metrics.sequence import Sequence, best_pairs
+from reidkit.calibration.metrics.sequence import Sequence
+from reidkit.runtime.native import assign
 
 _THRESHOLD = 0.5
-_UNIT = np.float64(2.0**-20)  # brings counts of boxes into the range of scores, without rounding
+_UNIT = 2.0**-20  # brings counts of boxes into the range of `assign`, without rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,7 @@ def score_identity(sequence: Sequence) -> IdentityScores:
     together = np.zeros((len(sequence.truth_lengths), len(sequence.track_lengths)), np.int64)
     for frame in sequence.frames:
         together[np.ix_(frame.truth_ids, frame.track_ids)] += frame.similarity >= _THRESHOLD
-    pairs = best_pairs(together * _UNIT)
-    true_positives = int(together[pairs].sum())
+    true_positives = int(together[assign(together * -_UNIT, 0.0)].sum())
     return IdentityScores(
         true_positives=true_positives,
         false_positives=int(sequence.track_lengths.sum()) - true_positives,

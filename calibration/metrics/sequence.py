@@ -15,8 +15,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from reidkit.calibration.metrics.pairing import best_pairs
 from reidkit.runtime.errors import InvalidInput
-from reidkit.runtime.native import assign
 from reidkit.runtime.video.mot_files import MotTable
 
 EPS = float(np.finfo(float).eps)
@@ -114,15 +114,6 @@ def build_sequence(truth: MotTable, tracks: MotTable, *, benchmark: Benchmark) -
                 Frame(truth_ids[truth_rows[row]], track_ids[track_rows[column]], similarity[np.ix_(row, column)])
             )
     return Sequence(tuple(frames), truth_lengths, track_lengths)
-
-
-def best_pairs(scores: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the one-to-one pairs with the largest total score; nothing is paired for a score of 0.
-
-    Args:
-        scores: (N, M) float64, from 0 to 2**20.
-    """
-    return assign(-scores, 0.0)
 
 
 def intersection_over_union(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
