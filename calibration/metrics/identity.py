@@ -44,10 +44,10 @@ class IdentityScores:
 
 def score_identity(sequence: Sequence) -> IdentityScores:
     """IDF1, IDP and IDR."""
-    together = np.zeros((len(sequence.truth_lengths), len(sequence.track_lengths)), np.int64)
+    together = np.zeros((len(sequence.truth_lengths), len(sequence.track_lengths)))
     for frame in sequence.frames:
         together[np.ix_(frame.truth_ids, frame.track_ids)] += frame.similarity >= _THRESHOLD
-    true_positives = int(together[assign(together * -_UNIT, 0.0)].sum())
+    true_positives = int(together[assign(-_UNIT * together, 0.0)].sum())
     return IdentityScores(
         true_positives=true_positives,
         false_positives=int(sequence.track_lengths.sum()) - true_positives,
