@@ -30,6 +30,7 @@ from reidkit.runtime.errors import ArtifactInvalid
 
 GOLDEN_FILE = "golden.npz"
 _MANIFEST_LIMIT = 16 << 20
+_DIGEST_LIMIT = 1 << 10
 _GOLDEN_LIMIT = 256 << 20
 
 
@@ -53,18 +54,22 @@ def read_artifact(path: str | Path) -> tuple[Manifest, Path]:
         ArtifactInvalid: it is not an artifact, or anything in it was altered.
     """
     folder = Path(path).resolve()
-    if not (folder / MANIFEST_FILE).is_file():
-        found = "no such folder" if not folder.exists() else f"no {MANIFEST_FILE} in it"
-        raise ArtifactInvalid(f"{path} is not an artifact ({found})", remedy="make one with reid-export")
-    text = read_plain(folder / MANIFEST_FILE, limit=_MANIFEST_LIMIT)
-    recorded = read_plain(folder / MANIFEST_DIGEST_FILE, limit=1024)
-    if recorded != _digest_line(text):
-        raise ArtifactInvalid(
-            f"{folder.name}: {MANIFEST_FILE} is not the one it was published with",
-            remedy="an artifact is not edited by hand: export it again",
-        )
-    manifest = Manifest.from_json(text.decode())
-    check_files(folder, manifest)
+    try:
+        if not (folder / MANIFEST_FILE).exists():
+            found = f"no {MANIFEST_FILE} in it" if folder.exists() else "no such folder"
+            raise ArtifactInvalid(f"{path} is not an artifact ({found})", remedy="make one with reid-export")
+        text = read_plain(folder / MANIFEST_FILE, limit=_MANIFEST_LIMIT)
+        recorded = read_plain(folder / MANIFEST_DIGEST_FILE, limit=_DIGEST_LIMIT)
+        if recorded != _digest_line(text):
+            raise ArtifactInvalid(
+                f"{folder.name}: {MANIFEST_FILE} is not the one it was published with",
+                remedy="an artifact is not edited by hand: export it again",
+            )
+        manifest = Manifest.from_json(text)
+        _check_values(manifest)
+        check_files(folder, manifest)
+    except OSError as error:
+        raise ArtifactInvalid(f"cannot read {path} ({error.strerror})", remedy="see to its permissions") from error
     return manifest, folder
 
 
@@ -111,6 +116,28 @@ def read_golden(manifest: Manifest, folder: Path) -> Golden:
 def write_golden(folder: Path, golden: Golden) -> None:
     """Write the golden file; to be done before `record_files`."""
     np.savez_compressed(folder / GOLDEN_FILE, crops=golden.crops, embeddings=golden.embeddings)
+
+
+def _check_values(manifest: Manifest) -> None:
+    """Refuse values of the right type that mean nothing: what they would do further in is nobody's to guess."""
+    size, normalization, batch = manifest.preprocessing, manifest.preprocessing.normalization, manifest.batch
+    conditions = {
+        "preprocessing.height and width are 1 to 4096": 0 < size.height <= 4096 and 0 < size.width <= 4096,
+        "embedding.dim is 1 to 65536": 0 < manifest.embedding.dim <= 65536,
+        "batch.max is 1 to 4096": 0 < batch.max <= 4096,
+        "batch.buckets ascend, and to batch.max where the batch is not dynamic": (
+            batch.buckets == sorted({bucket for bucket in batch.buckets if bucket > 0})
+            and (batch.dynamic or batch.buckets[-1:] == [batch.max])
+        ),
+        "normalization.mean and std have three channels, no std is 0": (
+            len(normalization.mean) == len(normalization.std) == 3 and all(normalization.std)
+        ),
+        "pixels that the runtime normalises are no integers": (normalization.where == "graph" or size.dtype != "uint8"),
+        "engine_file and the golden file are among files": {manifest.engine_file, GOLDEN_FILE} <= manifest.files.keys(),
+    }
+    for condition, holds in conditions.items():
+        if not holds:
+            raise ArtifactInvalid(f"{MANIFEST_FILE}: it must be that {condition}", remedy="export the artifact again")
 
 
 def _digest_line(text: bytes) -> bytes:

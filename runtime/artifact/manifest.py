@@ -143,11 +143,11 @@ class Manifest:
         return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
 
     @staticmethod
-    def from_json(text: str) -> Manifest:
+    def from_json(text: str | bytes) -> Manifest:
         """Read a manifest. Raises `ArtifactInvalid` on anything but exactly the fields above."""
         try:
             raw = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ArtifactInvalid(f"manifest.json is not JSON ({error})", remedy="export the artifact again") from error
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
@@ -165,9 +165,13 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         _expect(isinstance(value, dict), where, "an object", value)
         hints = get_type_hints(kind)
         if unknown := sorted(set(value) - set(hints)):
-            raise ArtifactInvalid(f"manifest.json: unknown key {where}.{unknown[0]}", remedy="export the artifact again")
+            raise ArtifactInvalid(
+                f"manifest.json: unknown key {where}.{unknown[0]}", remedy="export the artifact again"
+            )
         if missing := sorted(set(hints) - set(value)):
-            raise ArtifactInvalid(f"manifest.json: missing key {where}.{missing[0]}", remedy="export the artifact again")
+            raise ArtifactInvalid(
+                f"manifest.json: missing key {where}.{missing[0]}", remedy="export the artifact again"
+            )
         return kind(**{key: _build(hint, value[key], f"{where}.{key}") for key, hint in hints.items()})  # type: ignore[operator]
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:

@@ -110,7 +110,8 @@ class EngineBase(ABC):
             NonFiniteEmbedding: the library returned NaN or infinity.
             EngineFailure: the library failed, a row has no direction to normalise, or the engine is closed.
         """
-        if batch.shape[1:] != self._crop_shape or batch.dtype != self._dtype or batch.ndim != 4:
+        batch = np.asarray(batch)
+        if batch.ndim != 4 or batch.shape[1:] != self._crop_shape or batch.dtype != self._dtype:
             raise InvalidInput(
                 f"{self.manifest.name} embeds batches of {self._dtype} (N, {', '.join(map(str, self._crop_shape))}), "
                 f"found {batch.dtype} {batch.shape}"
@@ -137,7 +138,13 @@ class EngineBase(ABC):
             NonFiniteEmbedding, EngineFailure: as `embed`.
         """
         size = self.manifest.preprocessing
-        boxes = _boxes_with_pixels(frame, boxes_xyxy)
+        if size.resize.kernel != "bilinear":
+            raise InvalidInput(
+                f"{self.manifest.name} wants crops resized {size.resize.kernel}, this reidkit resizes bilinear",
+                remedy="resize them yourself and call embed",
+            )
+        frame = _checked_frame(frame)
+        boxes = _checked_boxes(boxes_xyxy, height=frame.shape[0], width=frame.shape[1])
         embeddings = self._room_for(len(boxes), None)
         with self._lock:
             if self._buffer is None:
@@ -247,21 +254,27 @@ class EngineBase(ABC):
         return embeddings
 
 
-def _boxes_with_pixels(frame: NDArray[np.uint8], boxes_xyxy: ArrayLike) -> NDArray[np.float64]:
-    """The boxes as (N, 4) float64, each with at least one whole pixel in the frame."""
+def _checked_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frame with each row's pixels side by side, as the native code reads them; copied only if they are not."""
+    frame = np.asarray(frame)
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise InvalidInput(f"a frame is (H, W, 3) uint8, found {frame.dtype} {frame.shape}")
-    boxes = np.asarray(boxes_xyxy, np.float64)
+    return frame if frame.strides[1:] == (3, 1) else np.ascontiguousarray(frame)
+
+
+def _checked_boxes(boxes_xyxy: ArrayLike, *, height: int, width: int) -> NDArray[np.float64]:
+    """The boxes as (N, 4) float64, each with at least one whole pixel in the frame."""
+    boxes = np.ascontiguousarray(boxes_xyxy, np.float64)
+    if not boxes.size:
+        return boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise InvalidInput(f"boxes_xyxy are (N, 4), found {boxes.shape}")
-    height, width = frame.shape[:2]
     corners = np.trunc(np.clip(boxes, 0, (width, height, width, height)))
-    seen = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
-    if not seen.all():
-        row = int(np.flatnonzero(~seen)[0])
+    good = np.isfinite(boxes).all(axis=1) & (corners[:, 2:] > corners[:, :2]).all(axis=1)
+    if not good.all():
+        rows = np.flatnonzero(~good).tolist()
         raise InvalidInput(
-            f"boxes {np.flatnonzero(~seen).tolist()} have no pixel in the {width}x{height} frame; "
-            f"the first of them is {boxes[row].tolist()}",
+            f"boxes {rows} have no pixel in the {width}x{height} frame; the first is {boxes[rows[0]].tolist()}",
             remedy="drop them before they are embedded",
         )
     return boxes
