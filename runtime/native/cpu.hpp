@@ -1,4 +1,7 @@
 // Which instruction set the kernels use: the best this processor has, or the one that REIDKIT_CPU names.
+//
+// A kernel is written once, as an always-inline function in plain C++; compiled_for<kernel>(set) is a pointer to that
+// function compiled for the set, whatever flags the compiler was given.
 #pragma once
 
 #include <cstdlib>
@@ -6,32 +9,26 @@
 #include <string>
 #include <string_view>
 
-// A function marked so is compiled for that instruction set whatever the compiler's flags are; the always-inline
-// bodies it calls are compiled with it. `scalar` is what the architecture guarantees (SSE2 on x86-64, NEON on aarch64).
-#if defined(__x86_64__)
-#define REIDKIT_X86 1
+#define REIDKIT_KERNEL [[gnu::always_inline]] inline
+#ifdef __x86_64__
 #define REIDKIT_AVX2 [[gnu::target("avx2")]]
 #define REIDKIT_AVX512 [[gnu::target("avx2,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")]]
 #endif
-#define REIDKIT_INLINE [[gnu::always_inline]] inline
 
 namespace reidkit {
 
+// In rising order. `scalar` is what the architecture guarantees: SSE2 on x86-64, NEON on aarch64.
 enum class InstructionSet { scalar, avx2, avx512 };
 
-inline const char* name_of(InstructionSet set) {
-    switch (set) {
-        case InstructionSet::avx2:
-            return "avx2";
-        case InstructionSet::avx512:
-            return "avx512";
-        default:
-            return "scalar";
-    }
+constexpr InstructionSet instruction_sets[] = {InstructionSet::scalar, InstructionSet::avx2, InstructionSet::avx512};
+
+constexpr const char* name_of(InstructionSet set) {
+    constexpr const char* names[] = {"scalar", "avx2", "avx512"};
+    return names[static_cast<int>(set)];
 }
 
 inline InstructionSet best_instruction_set() {
-#ifdef REIDKIT_X86
+#ifdef __x86_64__
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
         return InstructionSet::avx512;
@@ -40,24 +37,42 @@ inline InstructionSet best_instruction_set() {
     return InstructionSet::scalar;
 }
 
-// What REIDKIT_CPU asks for, else the best. Throws std::runtime_error for an unknown name or a set this processor lacks.
-inline InstructionSet choose_instruction_set() {
-    const InstructionSet best = best_instruction_set();
-    const char* asked = std::getenv("REIDKIT_CPU");
-    if (asked == nullptr || *asked == '\0') return best;
-    for (auto set : {InstructionSet::scalar, InstructionSet::avx2, InstructionSet::avx512}) {
-        if (std::string_view(asked) != name_of(set)) continue;
-        if (set <= best) return set;
-        throw std::runtime_error(std::string("REIDKIT_CPU=") + asked + ", but this processor has only " +
-                                 name_of(best));
-    }
-    throw std::runtime_error(std::string("REIDKIT_CPU=") + asked + " is unknown: scalar, avx2 or avx512");
+// The set REIDKIT_CPU asks for, else the best; asked once. Throws std::invalid_argument for a name that is unknown or
+// a set that this processor lacks.
+inline InstructionSet instruction_set() {
+    static const InstructionSet chosen = [] {
+        const InstructionSet best = best_instruction_set();
+        const char* asked = std::getenv("REIDKIT_CPU");
+        if (asked == nullptr || *asked == '\0') return best;
+        for (const InstructionSet set : instruction_sets)
+            if (std::string_view(asked) == name_of(set) && set <= best) return set;
+        std::string usable;
+        for (const InstructionSet set : instruction_sets)
+            if (set <= best) usable += std::string(usable.empty() ? "" : ", ") + name_of(set);
+        throw std::invalid_argument(std::string("REIDKIT_CPU is ") + asked + ", this processor can use: " + usable);
+    }();
+    return chosen;
 }
 
-// The set in use, chosen once.
-inline InstructionSet instruction_set() {
-    static const InstructionSet chosen = choose_instruction_set();
-    return chosen;
+template <auto kernel>
+struct Compiled;
+
+template <class Result, class... Arguments, Result (*kernel)(Arguments...)>
+struct Compiled<kernel> {
+    static Result scalar(Arguments... arguments) { return kernel(arguments...); }
+#ifdef __x86_64__
+    REIDKIT_AVX2 static Result avx2(Arguments... arguments) { return kernel(arguments...); }
+    REIDKIT_AVX512 static Result avx512(Arguments... arguments) { return kernel(arguments...); }
+#endif
+};
+
+template <auto kernel>
+constexpr auto compiled_for([[maybe_unused]] InstructionSet set) {
+#ifdef __x86_64__
+    if (set == InstructionSet::avx512) return &Compiled<kernel>::avx512;
+    if (set == InstructionSet::avx2) return &Compiled<kernel>::avx2;
+#endif
+    return &Compiled<kernel>::scalar;
 }
 
 }  // namespace reidkit

@@ -51,7 +51,7 @@ struct CropFormat {
 // One thread at a time.
 class CropCutter {
   public:
-    explicit CropCutter(InstructionSet set) : kernels_(row_kernels(set)) {}
+    explicit CropCutter(InstructionSet set) : kernels_(set) {}
 
     // out: 3 * height * width values, 0 ... 255; floats are not rounded. The box must not be empty.
     template <class Out>
@@ -97,19 +97,20 @@ class CropCutter {
         static double triangle(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
     };
 
+    // Between which two samples of an axis an output sample lies: `part` of the way from `first` to the next.
     struct Position {
         int first;
-        double part;  // of the next sample
+        double part;
     };
 
     // OpenCV's: pixel centres at half-integers, the edge repeated.
     static Position position(int i, double scale, int source) {
-        const double at = (i + 0.5) * scale - 0.5;
-        const int first = static_cast<int>(std::floor(at));
-        if (first < 0) return {0, 0.0};
-        if (first >= source - 1) return {source - 1, 0.0};
-        return {first, at - first};
+        const double at = std::max(0.0, (i + 0.5) * scale - 0.5);
+        const int first = static_cast<int>(at);
+        return first < source - 1 ? Position{first, at - first} : Position{source - 1, 0.0};
     }
+
+    static int fixed_point(double part, int bits) { return static_cast<int>(part * (1 << bits) + 0.5); }
 
     template <class T>
     static Channels<T> channels_of(T* row, const CropFormat& format) {
@@ -144,14 +145,14 @@ class CropCutter {
         const double scale = double(box.height()) / format.height;
         for (int y = 0; y < format.height; ++y) {
             const Position at = position(y, scale, box.height());
-            const auto weight = static_cast<int16_t>(std::min(32767L, std::lround(at.part * (1 << row_weight_bits))));
+            const auto weight = static_cast<int16_t>(std::min(fixed_point(at.part, row_weight_bits), 32767));
             const int16_t* upper = stretched(at.first);
             const int16_t* lower = weight == 0 ? upper : stretched(at.first + 1);
             for_each_run(format, y, out, [&](size_t from, Out* to, int count) {
                 if constexpr (std::is_same_v<Out, uint8_t>) {
-                    kernels_.blend_u8(upper + from, lower + from, weight, count, to);
+                    kernels_.blend_rows_u8(upper + from, lower + from, weight, count, to);
                 } else {
-                    kernels_.blend_f32(upper + from, lower + from, weight, count, to);
+                    kernels_.blend_rows_f32(upper + from, lower + from, weight, count, to);
                 }
             });
         }
@@ -166,7 +167,7 @@ class CropCutter {
             Position at = position(x, scale, source);
             if (at.first == source - 1 && source > 1) at = {source - 2, 1.0};
             offsets_[x] = 3 * at.first;
-            column_weights_[x] = static_cast<int32_t>(std::lround(at.part * (1 << column_weight_bits)));
+            column_weights_[x] = fixed_point(at.part, column_weight_bits);
         }
     }
 
@@ -177,7 +178,7 @@ class CropCutter {
             std::copy_n(source, 3, pair + 3);
             source = pair;
         }
-        kernels_.stretch(source, offsets_.data(), column_weights_.data(), format.width, channels_of(row, format));
+        kernels_.stretch_row(source, offsets_.data(), column_weights_.data(), format.width, channels_of(row, format));
     }
 
     template <class Out>
@@ -197,7 +198,7 @@ class CropCutter {
                                  channels_of(filtered_.data(), format));
             for_each_run(format, y, out, [&](size_t from, Out* to, int count) {
                 if constexpr (std::is_same_v<Out, uint8_t>) {
-                    kernels_.round_u8(filtered_.data() + from, count, to);
+                    kernels_.round_row_u8(filtered_.data() + from, count, to);
                 } else {
                     std::copy_n(filtered_.data() + from, count, to);
                 }
@@ -205,7 +206,7 @@ class CropCutter {
         }
     }
 
-    const RowKernels& kernels_;
+    const CropKernels kernels_;
     std::vector<int32_t> offsets_, column_weights_;
     std::vector<int16_t> rows_;
     Taps row_taps_, column_taps_;
