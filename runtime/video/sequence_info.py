@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
 from dataclasses import dataclass
@@ -42,11 +41,19 @@ def read_sequence_info(path: Path) -> SequenceInfo:
     return SequenceInfo(path, frame_rate, path.parent / parser.get("Sequence", "imDir", fallback="img1"))
 
 
-def find_sequence_info(paths: Iterable[Path]) -> SequenceInfo | None:
-    """The first `seqinfo.ini` in the folders named, in the folders of the files named, or one folder above."""
-    for path in paths:
-        home = path if path.is_dir() else path.parent
-        for folder in (home, home.absolute().parent):
-            if (folder / FILE_NAME).is_file():
-                return read_sequence_info(folder / FILE_NAME)
+def find_sequence_info(source: Path, detections: Path | None) -> SequenceInfo | None:
+    """The `seqinfo.ini` of a sequence, None where there is none.
+
+    Looked for in the source's folder, above it if that is a folder of images, beside the detections and above them.
+
+    Args:
+        source: video file, folder of images or sequence folder.
+        detections: detections file, ``det/det.txt`` in MOTChallenge's layout.
+    """
+    folders = [source, source.absolute().parent]
+    if detections is not None:
+        folders += [detections.absolute().parent, detections.absolute().parent.parent]
+    for folder in folders:
+        if (folder / FILE_NAME).is_file():
+            return read_sequence_info(folder / FILE_NAME)
     return None

@@ -78,7 +78,7 @@ def open_source(location: str | Path) -> Source:
     return VideoSource(str(path))
 
 
-def read_ahead(source: Source) -> Iterator[tuple[Frame, float]]:
+def read_ahead(source: Source) -> Generator[tuple[Frame, float], None, None]:
     """The frames and the milliseconds each took to decode; the next one is decoded while the caller works."""
     frames = iter(source)
 

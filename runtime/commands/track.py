@@ -1,0 +1,143 @@
+"""`reidkit track`, alias `reid-track`: a video in, identities out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from types import FrameType
+
+import click
+
+from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
+from reidkit.runtime.pipeline import Summary, TrackingJob, run
+from reidkit.runtime.pipeline.recording import Recording
+
+_INTERRUPTED = 130
+_PROGRESS_S = 0.2
+
+
+@click.command("track", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--input", "source", required=True, help="Video file, folder of images, MOTChallenge sequence or URL.")
+@click.option("--detections", type=click.Path(path_type=Path), help="Boxes from a MOTChallenge det.txt.")
+@click.option(
+    "--detector", "--detector-weights", "detector", type=click.Path(path_type=Path), help="Or a detector's .onnx file."
+)
+@click.option("--reid", help="Artifact folder, or 'none'. Without it the model that the settings name.")
+@click.option("--tracker", default="botsort.yaml", show_default=True, help="Settings file, or a packaged preset.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option("--draw", is_flag=True, help="Also write annotated.mp4.")
+@click.option(
+    "--fps",
+    type=click.FloatRange(min=0.01, max=10_000),
+    help="Frames per second. Without it what seqinfo.ini says, else the video.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads for inference. Without it the library's choice.")
+@click.option("--max-frames", type=click.IntRange(min=1), help="Stop after so many frames.")
+@json_option
+def track(
+    source: str,
+    detections: Path | None,
+    detector: Path | None,
+    reid: str | None,
+    tracker: str,
+    output: Path,
+    draw: bool,
+    fps: float | None,
+    threads: int | None,
+    max_frames: int | None,
+    as_json: bool,
+) -> None:
+    """Track people through a video.
+
+    Writes tracks.txt (MOTChallenge), summary.json and, with --draw, annotated.mp4 into the output folder. Ctrl-C ends
+    the run after the frame it is at and keeps what there is.
+    """
+    if (detections is None) == (detector is None):
+        raise click.UsageError("name either --detections or --detector")
+    job = TrackingJob(
+        input=source,
+        output=output,
+        detections=detections,
+        detector=detector,
+        reid=reid,
+        tracker=tracker,
+        draw=draw,
+        fps=fps,
+        threads=threads,
+        max_frames=max_frames,
+    )
+    with _stop_signals() as stop, _Progress() as progress:
+        summary = run(job, on_frame=progress, should_stop=stop.is_set)
+    for warning in summary.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if as_json:
+        print_json(summary.to_dict())
+    else:
+        click.echo(_text(summary, output))
+    if summary.interrupted:
+        raise SystemExit(_INTERRUPTED)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Event]:
+    """An event that is set by Ctrl-C or a request to terminate; a second one ends the process the usual way."""
+    stop = Event()
+
+    def stop_soon(number: int, _: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, stop_soon)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Progress:
+    """One line on the terminal, renewed now and then; nothing where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._shows = sys.stderr.isatty()
+        self._next_s = monotonic() + _PROGRESS_S
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shows:
+            click.echo("\r\033[K", err=True, nl=False)
+
+    def __call__(self, recording: Recording) -> None:
+        """Show how far the recording is."""
+        if self._shows and monotonic() >= self._next_s:
+            self._next_s = monotonic() + _PROGRESS_S
+            speed = recording.frames / recording.seconds
+            click.echo(f"\r\033[Kframe {recording.last_frame}, {speed:.0f} frames/s", err=True, nl=False)
+
+
+def _text(summary: Summary, output: Path) -> str:
+    """The summary for people."""
+    width, height = summary.size
+    stages = "  ".join(f"{stage.replace('_', ' ')} {mean:.2f}" for stage, mean in summary.stage_ms.items())
+    lines = [
+        f"{summary.frames} frames of {width}x{height} at {summary.frame_rate:g} frames/s ({summary.frame_rate_source})",
+        f"{summary.people} people, {summary.boxes} boxes; tracked at {summary.fps:.1f} frames/s",
+        f"ms a frame  {stages}",
+    ]
+    if summary.reid is not None:
+        counts = summary.appearance
+        lines.append(
+            f"appearance decided {counts['decided']} matches, changed {counts['changed']}, vetoed {counts['vetoed']}; "
+            f"{summary.crops} crops by {summary.reid['artifact']}"
+        )
+    lines += [f"-> {output / name}" for name in summary.files]
+    return "\n".join(lines)

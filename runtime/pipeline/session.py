@@ -1,0 +1,89 @@
+"""One camera: a frame in, its tracks out, and where the time went.
+
+frame ─► detect ─► which rows are wanted? ─► cut ─► embed ─► associate ─► tracks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.runtime.detectors import Detections
+from reidkit.runtime.engines import Engine
+from reidkit.runtime.pipeline.crops import cut_for, have_pixels
+from reidkit.runtime.tracking import BotSort, Tracks
+from reidkit.runtime.video.sources import Frame
+
+STAGES = ("decode", "detect", "crop", "embed", "camera_motion", "associate", "draw")
+
+
+class TrackingSession:
+    """Tracks the people of one camera, frame after frame.
+
+    Args:
+        tracker: fresh, or one to go on with.
+        detect: a frame's detections, from a detector or from a file.
+        engine: computes embeddings; None for a tracker that uses none.
+
+    Attributes:
+        total_ms: milliseconds spent in each of `STAGES` so far.
+        crops: how many boxes were embedded so far.
+    """
+
+    def __init__(self, tracker: BotSort, detect: Callable[[Frame], Detections], *, engine: Engine | None) -> None:
+        self._tracker = tracker
+        self._detect = detect
+        self._engine = engine
+        self.total_ms = dict.fromkeys(STAGES, 0.0)
+        self.crops = 0
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Count the duration of the `with` block as that stage's."""
+        started = perf_counter()
+        yield
+        self.total_ms[stage] += (perf_counter() - started) * 1e3
+
+    def step(self, frame: Frame) -> Tracks:
+        """The confirmed tracks in the next frame.
+
+        Boxes that lie wholly outside the frame take part without an embedding.
+        """
+        with self.timed("detect"):
+            seen = self._detect(frame)
+        embeddings, embedded = self._embed(frame, seen)
+        tracks = self._tracker.update(
+            seen.boxes_xyxy,
+            seen.scores,
+            classes=seen.classes,
+            embeddings=embeddings,
+            embedded=embedded,
+            frame=frame.image,
+            timestamp_s=frame.timestamp_s,
+        )
+        for stage, milliseconds in self._tracker.stage_ms.items():
+            self.total_ms[stage] += milliseconds
+        return tracks
+
+    def _embed(
+        self, frame: Frame, seen: Detections
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | tuple[None, None]:
+        """Embeddings (N, D) of the detections worth it, and which rows (N,) those are."""
+        if self._engine is None:
+            return None, None
+        with self.timed("crop"):
+            wanted = self._tracker.wanted(seen.boxes_xyxy, seen.scores, classes=seen.classes)
+            height, width = frame.image.shape[:2]
+            rows = wanted[have_pixels(seen.boxes_xyxy[wanted], height=height, width=width)]
+            batch = cut_for(self._engine.manifest.preprocessing, frame.image, seen.boxes_xyxy[rows])
+        embeddings = np.zeros((len(seen), self._engine.embedding_dim), dtype=np.float32)
+        embedded = np.zeros(len(seen), dtype=np.bool_)
+        with self.timed("embed"):
+            embeddings[rows] = self._engine.embed(batch)
+        embedded[rows] = True
+        self.crops += len(rows)
+        return embeddings, embedded
