@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +14,8 @@ from reidkit.runtime.tracking.kalman import measurements
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
+MAX_COORDINATE = 1e7  # pixels; the squares of its squares are still far from the end of float64
+MIN_SIZE = 1e-3  # pixels
 _NO_EMBEDDINGS = np.zeros((0, 0))
 
 
@@ -59,9 +60,8 @@ class Observation:
         labels = np.zeros(count, np.int64) if classes is None else np.asarray(classes)
         if labels.shape != (count,) or (count and labels.dtype.kind not in "iu"):
             raise InvalidInput(f"classes must be ({count},) integers, found {labels.shape} {labels.dtype}")
+        _check_boxes(boxes)
         measured = measurements(boxes)
-        if not (math.isfinite(boxes.sum()) and (measured[:, 2:] > 0).all()):
-            _refuse_boxes(boxes)
         if not ((confidences >= 0) & (confidences <= 1)).all():
             row = int(np.flatnonzero(~((confidences >= 0) & (confidences <= 1)))[0])
             raise InvalidInput(f"scores must lie within 0 and 1, row {row} is {confidences[row]}")
@@ -133,8 +133,13 @@ def _array(values: ArrayLike, name: str) -> Array:
     return result
 
 
-def _refuse_boxes(boxes: Array) -> None:
-    bad = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
-    rows = np.flatnonzero(bad)
-    what = f"row {rows[0]} is {boxes[rows[0]].tolist()}" if rows.size else "they are too large"
-    raise InvalidInput(f"boxes_xyxy must be finite with x1 < x2 and y1 < y2: {what}")
+def _check_boxes(boxes: Array) -> None:
+    if not len(boxes) or (np.abs(boxes).max() <= MAX_COORDINATE and (boxes[:, 2:] - boxes[:, :2]).min() >= MIN_SIZE):
+        return
+    with np.errstate(invalid="ignore"):
+        good = (np.abs(boxes) <= MAX_COORDINATE).all(axis=1) & (boxes[:, 2:] - boxes[:, :2] >= MIN_SIZE).all(axis=1)
+    row = int(np.flatnonzero(~good)[0])
+    raise InvalidInput(
+        f"boxes_xyxy must have x1 < x2 and y1 < y2 and coordinates within ±{MAX_COORDINATE:.0e} pixels: "
+        f"row {row} is {boxes[row].tolist()}"
+    )
