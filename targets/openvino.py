@@ -31,8 +31,11 @@ class OpenVinoTarget:
         engine_file = job.folder / "engine.xml"
         core = openvino.Core()
         try:
-            # Not convert_model: it reports its use to the vendor.
-            openvino.save_model(core.read_model(job.onnx_path), engine_file, compress_to_fp16=False)
+            model = core.read_model(job.onnx_path)  # not convert_model, which reports its use to the vendor
+            for index, node in enumerate(model.get_ordered_ops()):
+                if node.get_friendly_name() == node.get_name():  # numbered by what this process did before
+                    node.set_friendly_name(f"{node.get_type_name()}_{index}")
+            openvino.save_model(model, engine_file, compress_to_fp16=False)
             core.compile_model(core.read_model(engine_file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         except RuntimeError as error:
             raise ExportFailure(f"OpenVINO {openvino.__version__} refuses the graph: {error}") from error

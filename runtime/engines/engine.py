@@ -118,6 +118,7 @@ class EngineBase(ABC):
             )
         embeddings = self._room_for(len(batch), out)
         with self._lock:
+            self._expect_open()
             for start in range(0, len(batch), self.max_batch):
                 rows = slice(start, start + self.max_batch)
                 embeddings[rows] = self._answer(batch[rows])
@@ -147,6 +148,7 @@ class EngineBase(ABC):
         boxes = _checked_boxes(boxes_xyxy, height=frame.shape[0], width=frame.shape[1])
         embeddings = self._room_for(len(boxes), None)
         with self._lock:
+            self._expect_open()
             if self._buffer is None:
                 kind = np.uint8 if size.dtype == "uint8" else np.float32
                 self._buffer = np.empty((self.max_batch, *self._crop_shape), kind)
@@ -193,6 +195,10 @@ class EngineBase(ABC):
     ) -> None:
         self.close()
 
+    def _expect_open(self) -> None:
+        if self._closed:
+            raise EngineFailure(f"{self.manifest.name} is closed", remedy="open it again with open_artifact")
+
     def _expect_tensors(
         self, *, dtype: np.dtype[Any], input_shape: Sequence[int | None], output_shape: Sequence[int | None]
     ) -> None:
@@ -213,8 +219,6 @@ class EngineBase(ABC):
 
     def _answer(self, batch: NDArray[Any]) -> NDArray[Any]:
         """The library's rows for at most `max_batch` crops, padded on the way where it takes fixed sizes only."""
-        if self._closed:
-            raise EngineFailure(f"{self.manifest.name} is closed", remedy="open it again with open_artifact")
         count = len(batch)
         if not self.manifest.batch.dynamic:
             size = min(size for size in self.manifest.batch.buckets if size >= count)

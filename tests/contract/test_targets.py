@@ -1,0 +1,112 @@
+"""What every target keeps, over whatever discovery finds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+from tiny_artifact import tiny_artifact, tiny_onnx
+from tiny_manifest import Tiny
+
+from reidkit.runtime.artifact import read_artifact
+from reidkit.runtime.artifact.manifest import Batch
+from reidkit.runtime.engines import engines, open_artifact
+from reidkit.runtime.errors import ExportFailure, MissingDependency
+from reidkit.targets import BuildJob, Precision, Target, find_target, targets
+
+BATCH = Batch(dynamic=True, max=4, buckets=[])
+
+
+@pytest.fixture(params=targets())
+def target(request: pytest.FixtureRequest) -> Target:
+    return find_target(request.param)
+
+
+@pytest.fixture
+def available(target: Target) -> Target:
+    if reason := target.available():
+        pytest.skip(f"target {target.name}: {reason}")
+    return target
+
+
+def job(folder: Path, graph: bytes, precision: Precision = Precision.FP32) -> BuildJob:
+    (folder / "graph.onnx").write_bytes(graph)
+    (folder / "out").mkdir()
+    return BuildJob(onnx_path=folder / "graph.onnx", folder=folder / "out", precision=precision, batch=BATCH)
+
+
+def test_it_says_what_it_is(target: Target) -> None:
+    assert targets()[target.name].load() is target
+    assert target.engine in engines()
+    assert target.consumes in ("onnx", "exported_program")
+    assert target.precisions <= set(Precision)
+    assert target.precisions
+
+
+def test_it_builds_what_its_engine_opens(available: Target, tmp_path: Path) -> None:
+    folder = tiny_artifact(tmp_path, Tiny(target=available.name))
+    with open_artifact(folder) as engine:
+        assert engine.manifest.engine == available.engine
+
+
+def test_it_tells_its_toolchain_and_its_files_alone(available: Target, tmp_path: Path) -> None:
+    built = available.build(job(tmp_path, tiny_onnx(Tiny()).SerializeToString()))
+    assert (tmp_path / "out" / built.engine_file).is_file()
+    assert built.precision_built is Precision.FP32
+    assert all(built.toolchain.values())
+    assert built.toolchain
+
+
+def test_the_same_graph_gives_the_same_bytes(available: Target, tmp_path: Path) -> None:
+    files = [read_artifact(tiny_artifact(tmp_path, Tiny(target=available.name), name=name))[0].files for name in "ab"]
+    assert {**files[0], "golden.npz": None} == {**files[1], "golden.npz": None}
+
+
+def test_nothing_in_its_files_tells_where_it_was_built(available: Target, tmp_path: Path) -> None:
+    built = job(tmp_path, tiny_onnx(Tiny()).SerializeToString())
+    available.build(built)
+    assert [path.name for path in built.folder.iterdir() if str(tmp_path).encode() in path.read_bytes()] == []
+
+
+def test_a_precision_that_it_does_not_offer_is_refused(target: Target, tmp_path: Path) -> None:
+    for precision in set(Precision) - target.precisions:
+        with pytest.raises(ExportFailure, match=f"does not build {precision}: it builds fp32"):
+            target.build(BuildJob(onnx_path=tmp_path / "none", folder=tmp_path, precision=precision, batch=BATCH))
+
+
+@pytest.mark.parametrize("graph", [b"", b"no graph at all"], ids=["empty", "text"])
+def test_what_its_library_refuses_is_an_export_failure(available: Target, tmp_path: Path, graph: bytes) -> None:
+    with pytest.raises(ExportFailure, match="refuses the graph"):
+        available.build(job(tmp_path, graph))
+
+
+def test_an_operator_that_its_library_lacks_is_an_export_failure(available: Target, tmp_path: Path) -> None:
+    model = tiny_onnx(Tiny())
+    next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Telepathy"
+    with pytest.raises(ExportFailure, match="refuses the graph"):
+        available.build(job(tmp_path, onnx.ModelProto.SerializeToString(model)))
+
+
+def test_without_its_library_it_says_why_and_which_extra(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, target.name, None)
+    assert target.available() == f"{target.name} is not installed"
+    with pytest.raises(MissingDependency, match=rf"pip install 'reidkit\[{target.name}\]'"):
+        target.build(job(tmp_path, tiny_onnx(Tiny()).SerializeToString()))
+
+
+def test_a_name_almost_right_is_suggested() -> None:
+    with pytest.raises(ExportFailure, match="no target 'openvno': did you mean 'openvino'"):
+        find_target("openvno")
+
+
+def test_finding_them_imports_no_vendor_library() -> None:
+    script = (
+        "import sys; from reidkit.targets import find_target, targets; [find_target(name) for name in targets()];"
+        "print(*{'onnx', 'onnxruntime', 'openvino', 'torch'} & sys.modules.keys())"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "\n"
