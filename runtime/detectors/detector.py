@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from reidkit.runtime.detectors.detections import Detections
 
 

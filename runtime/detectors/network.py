@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from reidkit.runtime.errors import EngineFailure, InvalidFile, MissingDependency
 
 Shape = tuple[int | None, ...]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from reidkit.runtime.detectors.detections import Detections
 from reidkit.runtime.detectors.network import Shape, open_network
 from reidkit.runtime.detectors.suppression import suppress
@@ -23,6 +24,7 @@ from reidkit.runtime.native import cut_crops
 _STRIDES = (8, 16, 32)
 _GREY = 114
 _PERSON = 0
+_MIN_SIZE = 1.0  # pixels of the frame; nothing can be made out in less
 
 
 class YoloX:
@@ -75,6 +77,8 @@ class YoloX:
         chosen = (scores >= self._min_score) & np.isin(classes, self._classes)
         rows, scores, classes = rows[chosen], scores[chosen].astype(np.float64), classes[chosen]
         boxes_xyxy = self._boxes(answer, rows) / scale
+        visible = np.all(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] >= _MIN_SIZE, axis=1)
+        boxes_xyxy, scores, classes = boxes_xyxy[visible], scores[visible], classes[visible]
         kept = suppress(boxes_xyxy, scores, classes, max_iou=self._max_iou)
         return Detections(boxes_xyxy[kept], scores[kept], classes[kept])
 

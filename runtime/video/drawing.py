@@ -1,7 +1,7 @@
 """Tracks drawn over a frame: a box, a number and a fading trail of footsteps in each person's own colour.
 
-Everything scales with the frame. Colours go round the hue circle by the golden angle at one lightness, so that ids
-near each other look apart and the same dark text is readable on all of them.
+Everything scales with the frame. Colours go round the hue circle by the golden angle and vary a little in lightness,
+so that ids near each other look apart and the same dark text is readable on all of them.
 """
 
 from __future__ import annotations
@@ -81,14 +81,15 @@ class Painter:
                 del self._trails[identity]
 
     def _draw_trail(self, picture: Image, steps: deque[_Step], color: Bgr, index: int, unit: float) -> None:
-        """A line that thins out and fades with age, blended in the rectangle it covers."""
-        if len(steps) < 2:
-            return
+        """A line that thins out and fades with age, blended in the part of the picture that it crosses."""
         points = np.array([step.position for step in steps])
         margin = ceil(3 * unit)
-        left, top = np.floor(points.min(axis=0)).astype(int) - margin
-        width, height = np.ceil(np.ptp(points, axis=0)).astype(int) + 2 * margin + 1
-        mask = np.zeros((height, width), dtype=np.uint8)
+        size = picture.shape[1], picture.shape[0]
+        left, top = np.clip(np.floor(points.min(axis=0)) - margin, 0, size).astype(int)
+        right, bottom = np.clip(np.ceil(points.max(axis=0)) + margin, 0, size).astype(int)
+        if len(steps) < 2 or left >= right or top >= bottom:
+            return
+        mask = np.zeros((bottom - top, right - left), dtype=np.uint8)
         local = _fixed_point(points - (left, top)).tolist()
         for step, start, end in zip(list(steps)[1:], local, local[1:], strict=False):
             youth = 1 - (index - step.index) / self._trail_frames
@@ -151,12 +152,12 @@ class _Sprite:
 
 @lru_cache(maxsize=4096)
 def color_of(identity: int) -> Bgr:
-    """A person's colour, blue-green-red: one lightness and chroma in OKLCH, hues a golden angle apart.
+    """A person's colour, blue-green-red: light and of one chroma in OKLCH, hues a golden angle apart.
 
     Source: Björn Ottosson, "A perceptual color space for image processing" (public domain).
     """
-    lightness, chroma = 0.78, 0.15
-    hue = 2 * np.pi * ((0.07 + identity * 0.6180339887498949) % 1.0)
+    lightness, chroma = 0.70 + 0.16 * (identity * 0.7548776662466927 % 1), 0.15
+    hue = 2 * np.pi * (0.07 + identity * 0.6180339887498949 % 1)
     lab = np.array([lightness, chroma * np.cos(hue), chroma * np.sin(hue)])
     long, medium, short = (_OKLAB_TO_LMS @ lab) ** 3
     linear = np.clip(_LMS_TO_RGB @ (long, medium, short), 0, 1)

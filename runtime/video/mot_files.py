@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from reidkit.runtime.detectors.detections import Detections
 from reidkit.runtime.errors import InvalidFile
+from reidkit.runtime.tracking.observation import MAX_COORDINATE, MIN_SIZE
 from reidkit.runtime.video.publication import whole_file
 
 _REQUIRED_COLUMNS = 7
@@ -70,16 +71,17 @@ def read_detections(path: Path | str) -> dict[int, Detections]:
     Frames without a line are absent. Raises `InvalidFile`.
     """
     table, lines = _read(Path(path))
-    unlikely = (table[:, 6] < 0) | (table[:, 6] > 1)
-    if unlikely.any():
-        line = lines[int(np.argmax(unlikely))]
-        raise _invalid(
-            Path(path), line, "the confidence is not within 0 and 1", remedy="rescale the file's confidences"
-        )
-    table = table[np.argsort(table[:, 0], kind="stable")]
-    frames, starts = np.unique(table[:, 0].astype(np.int64), return_index=True)
-    boxes_xyxy = np.concatenate([table[:, 2:4], table[:, 2:4] + table[:, 4:6]], axis=1)
-    parts = zip(frames, np.split(boxes_xyxy, starts[1:]), np.split(table[:, 6], starts[1:]), strict=False)
+    scores, sizes = table[:, 6], table[:, 4:6]
+    boxes_xyxy = np.concatenate([table[:, 2:4], table[:, 2:4] + sizes], axis=1)
+    faults = {
+        "the confidence is not within 0 and 1": (scores < 0) | (scores > 1),
+        f"the box reaches beyond ±{MAX_COORDINATE:g} pixels": np.any(np.abs(boxes_xyxy) > MAX_COORDINATE, axis=1),
+        f"the box is smaller than {MIN_SIZE:g} pixels": np.any(sizes < MIN_SIZE, axis=1),
+    }
+    _refuse(Path(path), lines, faults)
+    order = np.argsort(table[:, 0], kind="stable")
+    frames, starts = np.unique(table[order, 0].astype(np.int64), return_index=True)
+    parts = zip(frames, np.split(boxes_xyxy[order], starts[1:]), np.split(scores[order], starts[1:]), strict=False)
     return {
         int(frame): Detections(boxes, scores, np.zeros(len(scores), dtype=np.int64)) for frame, boxes, scores in parts
     }
@@ -162,11 +164,7 @@ def _check_values(path: Path, table: NDArray[np.float64], lines: list[_Line]) ->
             "the id is not a whole number": (ids % 1 != 0) | (np.abs(ids) > _LARGEST_INDEX),
             "width and height must be positive": (table[:, 4:6] <= 0).any(axis=1),
         }
-    faulty = np.logical_or.reduce(list(faults.values()))
-    if faulty.any():
-        row = int(np.argmax(faulty))
-        reason = next(reason for reason, rows in faults.items() if rows[row])
-        raise _invalid(path, lines[row], reason)
+    _refuse(path, lines, faults)
 
 
 def _check_ids(path: Path, table: NDArray[np.float64], lines: list[_Line]) -> None:
@@ -177,6 +175,14 @@ def _check_ids(path: Path, table: NDArray[np.float64], lines: list[_Line]) -> No
         row = int(order[1:][twice].min())
         reason = f"id {table[row, 1]:.0f} stands twice in frame {table[row, 0]:.0f}"
         raise _invalid(path, lines[row], reason, remedy="name a file of ground truth or tracks, not of detections")
+
+
+def _refuse(path: Path, lines: list[_Line], faults: dict[str, NDArray[np.bool_]]) -> None:
+    """Raise for the first row that has one of the faults."""
+    faulty = np.logical_or.reduce(list(faults.values()))
+    if faulty.any():
+        row = int(np.argmax(faulty))
+        raise _invalid(path, lines[row], next(reason for reason, rows in faults.items() if rows[row]))
 
 
 def _invalid(path: Path, line: _Line, reason: str, *, remedy: str = "correct or remove that line") -> InvalidFile:

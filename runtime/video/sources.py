@@ -1,7 +1,7 @@
 """Frames, one after another: from a video file, a stream's URL, a folder of images or a MOTChallenge sequence.
 
-All are decoded by PyAV. Frames count from 1. A file is read up to its first damage and no further: what decoders
-make up behind it looks like pictures and is none. `Source.warning` then says where that was.
+All are decoded by PyAV. Frames count from 1. A file is read up to the first damage that its decoder notices and no
+further: what decoders make up behind it looks like pictures and is none. `Source.warning` then says where that was.
 """
 
 from __future__ import annotations
