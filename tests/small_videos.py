@@ -14,10 +14,9 @@ COLORS_BGR = ((40, 40, 200), (200, 120, 30), (60, 180, 60))
 BOX_WIDTH, BOX_HEIGHT = 16, 40
 
 
-def boxes_at(index: int, *, width: int = 160) -> NDArray[np.float64]:
+def boxes_at(index: int) -> NDArray[np.float64]:
     """(3, 4) xyxy boxes of the three people in frame `index`, from 1."""
-    left = 10.0 + 2 * (index - 1) + np.array([0.0, 40.0, 80.0])
-    left %= width - BOX_WIDTH
+    left = 10.0 + index % 48 + np.array([0.0, 40.0, 80.0])
     top = np.array([20.0, 40.0, 60.0])
     return np.stack([left, top, left + BOX_WIDTH, top + BOX_HEIGHT], axis=1)
 
@@ -26,7 +25,7 @@ def picture(index: int, *, width: int = 160, height: int = 120) -> NDArray[np.ui
     """(H, W, 3) uint8 BGR picture of frame `index`, from 1."""
     image = np.full((height, width, 3), 110, dtype=np.uint8)
     image[:, ::16] = 90
-    for (x1, y1, x2, y2), color in zip(boxes_at(index, width=width).astype(int), COLORS_BGR, strict=True):
+    for (x1, y1, x2, y2), color in zip(boxes_at(index).astype(int), COLORS_BGR, strict=True):
         image[y1:y2, x1:x2] = color
     return image
 
