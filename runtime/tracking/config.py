@@ -37,7 +37,7 @@ class BotSortConfig:
         temperature: None, or the temperature of a two-way softmax that lowers the cosine of look-alikes.
         min_embedding_score: detections below it are neither cut nor embedded.
         normalize_embeddings: divide embeddings by their L2 norm; False promises that they have norm 1.
-        max_lost_frames: a track lost for more frames than this is forgotten.
+        max_lost_frames: a track lost for more frames than this is forgotten; a file may say `max_lost_s`, in seconds.
         duplicate_iou: of a tracked and a lost track that overlap more than this, the younger is dropped.
         camera_motion: ``"none"``, ``"sparse_flow"`` (needs OpenCV and the frames) or ``"file"``.
         camera_motion_file: precomputed motion for ``"file"``: lines of ``frame h00 h01 h02 h10 h11 h12``.

@@ -96,7 +96,6 @@ def _locate(path: Path) -> Any:
 
 def _recognise(mapping: Mapping[str, Any]) -> str:
     """The schema of a file that names none: its keys must leave no doubt."""
-    native = {field.name for field in dataclasses.fields(BotSortConfig)}
     if mapping.keys() & _ONLY_MIVOLO:
         return "mivolo"
     if any("thresh" in key or key == "track_buffer" for key in mapping):
@@ -104,13 +103,23 @@ def _recognise(mapping: Mapping[str, Any]) -> str:
             "its keys mean different things in different tools",
             remedy=f"add a line 'schema: …' with one of {', '.join(_SCHEMAS)}",
         )
-    return "mivolo" if mapping.keys() - native and not mapping.keys() & native - {"with_reid"} else "reidkit"
+    return "mivolo" if "model" in mapping else "reidkit"
 
 
 def _native(mapping: Mapping[str, Any], *, frame_rate: float | None) -> BotSortConfig:
     known = {field.name for field in dataclasses.fields(BotSortConfig)}
-    _refuse_unknown("reidkit", mapping, known)
-    return BotSortConfig(**{**mapping, **({} if frame_rate is None else {"frame_rate": float(frame_rate)})})
+    _refuse_unknown("reidkit", mapping, known | {"max_lost_s"})
+    fields = dict(mapping)
+    if frame_rate is not None:
+        fields["frame_rate"] = float(frame_rate)
+    if "max_lost_s" in fields:
+        if "max_lost_frames" in fields:
+            raise InvalidConfig(
+                "max_lost_s and max_lost_frames both say how long a lost track is kept", remedy="keep one"
+            )
+        seconds = _typed("max_lost_s", fields.pop("max_lost_s"), float)
+        fields["max_lost_frames"] = round(seconds * fields.get("frame_rate", 30.0))
+    return BotSortConfig(**fields)
 
 
 def _refuse_unknown(schema: str, mapping: Mapping[str, Any], known: Any) -> None:

@@ -94,6 +94,11 @@ def test_official_buffer_is_scaled_by_the_frame_rate(frame_rate: float | None, f
     assert BotSortConfig.load("botsort.yaml", frame_rate=frame_rate).max_lost_frames == frames
 
 
+@pytest.mark.parametrize(("frame_rate", "frames"), [(None, 45), (10, 15), (7, 10)])
+def test_a_native_file_may_count_in_seconds(tmp_path: Path, frame_rate: float | None, frames: int) -> None:
+    assert load(tmp_path, "max_lost_s: 1.5\n", frame_rate=frame_rate).max_lost_frames == frames
+
+
 def test_max_age_is_not_scaled() -> None:
     assert BotSortConfig.from_schema("mivolo", {"max_age": 50}, frame_rate=7).max_lost_frames == 50
 
@@ -121,6 +126,8 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("camera_motion: ecc\n", "camera_motion is"),
         ("camera_motion: file\n", "camera_motion_file"),
         ("schema: mivolo\nmax_age: 50\ntrack_buffer: 30\n", "max_age and track_buffer"),
+        ("schema: reidkit\nmax_lost_s: 2\nmax_lost_frames: 30\n", "max_lost_s and max_lost_frames"),
+        ("schema: reidkit\nmax_lost_s: long\n", "max_lost_s must be of type float"),
         ("schema: official\ncmc_method: ecc\n", "'ecc' is not offered"),
         ("schema: mivolo\nnn_budget: 0\n", "long_term_history must lie within"),
     ],
