@@ -149,12 +149,12 @@ def run(
             on_frame=on_frame,
             should_stop=should_stop,
         )
+        unread = sum(frame > recording.last_frame for frame in given)
         if source.warning is not None:
             warnings.append(source.warning)
-        unseen = sum(frame > recording.last_frame for frame in given)
-        if unseen and job.max_frames is None and not recording.interrupted:
+        elif unread and job.max_frames is None and not recording.interrupted:
             warnings.append(
-                f"{job.detections} has detections in {unseen} frames after the last, {recording.last_frame}"
+                f"{job.detections} has detections in {unread} frames after the last, {recording.last_frame}"
             )
         summary = Summary(
             frames=recording.frames,

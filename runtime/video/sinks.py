@@ -16,7 +16,8 @@ from reidkit.runtime.video.publication import whole_file
 
 Image = NDArray[np.uint8]
 
-_ENCODERS = {"libx264": {"crf": "20", "preset": "veryfast"}, "libopenh264": {}, "mpeg4": {"qscale": "4"}}
+_ENCODER = "libx264"
+_QUALITY = {"crf": "20", "preset": "veryfast"}
 _BT601 = 6  # the matrix by which FFmpeg makes YUV of RGB unless told otherwise
 
 
@@ -35,13 +36,15 @@ class VideoSink:
         """A sink for the duration of a `with` block; `path` appears when the block ends without an error.
 
         Raises:
-            MissingDependency: PyAV is not installed.
+            MissingDependency: PyAV is not installed, or its FFmpeg has no H.264 encoder.
             InvalidFile: the file cannot be written.
         """
         try:
             import av
         except ImportError as error:
             raise MissingDependency("PyAV", extra="video", purpose="writing a video") from error
+        if _ENCODER not in av.codecs_available:
+            raise MissingDependency(f"PyAV with {_ENCODER}", extra="video", purpose="writing a video")
         options = {"movflags": "faststart"}
         with whole_file(path) as temporary, av.open(str(temporary), "w", format="mp4", options=options) as container:
             sink = VideoSink(av, container, frame_rate)
@@ -57,8 +60,7 @@ class VideoSink:
         self._container.mux(self._stream.encode(frame))
 
     def _add_stream(self, height: int, width: int) -> Any:
-        encoder = next(name for name in _ENCODERS if name in self._av.codecs_available)
-        stream = self._container.add_stream(encoder, rate=self._rate, options=_ENCODERS[encoder])
+        stream = self._container.add_stream(_ENCODER, rate=self._rate, options=_QUALITY)
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
         stream.codec_context.colorspace = _BT601

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_videos import picture
+from small_videos import av, picture
 
-from reidkit.runtime.errors import InvalidFile
+from reidkit.runtime.errors import InvalidFile, MissingDependency
 from reidkit.runtime.video.sinks import VideoSink
 from reidkit.runtime.video.sources import open_source
 
@@ -97,3 +97,12 @@ except InvalidFile as error:
     )
     assert "cannot write" in done.stdout, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_an_encoder_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
+    with (
+        pytest.raises(MissingDependency, match=r"libx264.*reidkit\[video\]"),
+        VideoSink.open(tmp_path / "v.mp4", frame_rate=10),
+    ):
+        pass
