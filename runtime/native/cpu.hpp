@@ -12,12 +12,14 @@
 #define REIDKIT_KERNEL [[gnu::always_inline]] inline
 #ifdef __x86_64__
 #define REIDKIT_AVX2 [[gnu::target("avx2")]]
-#define REIDKIT_AVX512 [[gnu::target("avx2,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")]]
+#define REIDKIT_AVX512 \
+    [[gnu::target("avx2,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,prefer-vector-width=512")]]
 #endif
 
 namespace reidkit {
 
-// In rising order. `scalar` is what the architecture guarantees: SSE2 on x86-64, NEON on aarch64.
+// In rising order. `scalar` is what the architecture guarantees, SSE2 on x86-64 and NEON on aarch64; `avx512` is what
+// Ice Lake and Zen 4 brought, with byte permutations.
 enum class InstructionSet { scalar, avx2, avx512 };
 
 constexpr InstructionSet instruction_sets[] = {InstructionSet::scalar, InstructionSet::avx2, InstructionSet::avx512};
@@ -29,8 +31,8 @@ constexpr const char* name_of(InstructionSet set) {
 
 inline InstructionSet best_instruction_set() {
 #ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2"))
         return InstructionSet::avx512;
     if (__builtin_cpu_supports("avx2")) return InstructionSet::avx2;
 #endif

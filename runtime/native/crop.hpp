@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "crop_kernels.hpp"
+#include "crop_kernels_avx512.hpp"
 
 namespace reidkit {
 
@@ -45,6 +46,28 @@ struct CropFormat {
     bool planar;       // (3, height, width), else (height, width, 3)
     bool swap_colors;  // RGB <-> BGR
     bool antialias;
+};
+
+// The kernels of one instruction set.
+struct CropKernels {
+    decltype(&reidkit::stretch_row) stretch_row;
+    decltype(&reidkit::blend_rows_u8) blend_rows_u8;
+    decltype(&reidkit::blend_rows_f32) blend_rows_f32;
+    decltype(&reidkit::sum_rows) sum_rows;
+    decltype(&reidkit::sum_columns) sum_columns;
+    decltype(&reidkit::round_row_u8) round_row_u8;
+
+    explicit CropKernels(InstructionSet set)
+        : stretch_row(compiled_for<&reidkit::stretch_row>(set)),
+          blend_rows_u8(compiled_for<&reidkit::blend_rows_u8>(set)),
+          blend_rows_f32(compiled_for<&reidkit::blend_rows_f32>(set)),
+          sum_rows(compiled_for<&reidkit::sum_rows>(set)),
+          sum_columns(compiled_for<&reidkit::sum_columns>(set)),
+          round_row_u8(compiled_for<&reidkit::round_row_u8>(set)) {
+#ifdef __x86_64__
+        if (set == InstructionSet::avx512) stretch_row = &stretch_row_avx512;
+#endif
+    }
 };
 
 // Cuts crops of one format; keeps its work space, so that only the first and ever larger boxes allocate.

@@ -115,21 +115,4 @@ REIDKIT_KERNEL void round_row_u8(const float* __restrict row, int count, uint8_t
     }
 }
 
-struct CropKernels {
-    decltype(&reidkit::stretch_row) stretch_row;
-    decltype(&reidkit::blend_rows_u8) blend_rows_u8;
-    decltype(&reidkit::blend_rows_f32) blend_rows_f32;
-    decltype(&reidkit::sum_rows) sum_rows;
-    decltype(&reidkit::sum_columns) sum_columns;
-    decltype(&reidkit::round_row_u8) round_row_u8;
-
-    explicit CropKernels(InstructionSet set)
-        : stretch_row(compiled_for<&reidkit::stretch_row>(set)),
-          blend_rows_u8(compiled_for<&reidkit::blend_rows_u8>(set)),
-          blend_rows_f32(compiled_for<&reidkit::blend_rows_f32>(set)),
-          sum_rows(compiled_for<&reidkit::sum_rows>(set)),
-          sum_columns(compiled_for<&reidkit::sum_columns>(set)),
-          round_row_u8(compiled_for<&reidkit::round_row_u8>(set)) {}
-};
-
 }  // namespace reidkit

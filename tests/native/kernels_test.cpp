@@ -1,7 +1,11 @@
 // The kernels against slow, plain versions of themselves, on every instruction set of this processor.
 //
-// Frames are allocated to the byte, so that AddressSanitizer sees one read too many; costs reach the limits of what is
-// allowed, so that UndefinedBehaviorSanitizer sees an overflow.
+// Frames are allocated to the byte, so that AddressSanitizer sees one read too many, or end where a page that nobody
+// may read begins, because it does not see intrinsics. Costs reach the limits of what is allowed, so that
+// UndefinedBehaviorSanitizer sees an overflow.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -131,6 +135,20 @@ void crops_equal_the_plain_ones() {
     }
 }
 
+void nothing_is_read_beyond_the_frame() {
+    const size_t page = size_t(sysconf(_SC_PAGESIZE)), readable = 4 * page;
+    void* memory = mmap(nullptr, readable + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    CHECK(mprotect(static_cast<uint8_t*>(memory) + readable, page, PROT_NONE) == 0);
+    for (int width = 1; width < 130; ++width) {
+        const int height = between(1, 9), row_bytes = 3 * width;
+        const Frame frame{static_cast<uint8_t*>(memory) + readable - height * row_bytes, row_bytes, height, width};
+        const Box box{between(0, width - 1), between(0, height - 1), width, height};
+        for (const int target : {16, 48}) check_crop(frame, box, {5, target, true, false, bool(width % 2)});
+    }
+    munmap(memory, readable + page);
+}
+
 void boxes_are_clipped_and_truncated() {
     const Frame frame{nullptr, 0, 50, 100};
     const double inside[] = {10.9, 20.1, 30.9, 40.99}, around[] = {-5.5, -0.5, 1e300, 50.5},
@@ -255,6 +273,7 @@ void costs_out_of_range_are_refused() {
 
 int main() {
     crops_equal_the_plain_ones();
+    nothing_is_read_beyond_the_frame();
     boxes_are_clipped_and_truncated();
     threads_cut_from_one_frame();
     assignments_equal_the_plain_ones();
