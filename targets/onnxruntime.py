@@ -28,11 +28,13 @@ class OnnxRuntimeTarget:
         try:
             import onnxruntime
         except ModuleNotFoundError as error:
-            raise MissingDependency("onnxruntime", extra="onnxruntime", purpose="target onnxruntime") from error
+            raise MissingDependency("onnxruntime", extra="onnxruntime", purpose="Target onnxruntime") from error
         engine_file = job.folder / "engine.onnx"
         shutil.copyfile(job.onnx_path, engine_file)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        # As the engine does it: what the graph needs must lie beside it.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(job.folder))
         try:
             onnxruntime.InferenceSession(engine_file.read_bytes(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no base of their own

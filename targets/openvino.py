@@ -27,7 +27,7 @@ class OpenVinoTarget:
         try:
             import openvino
         except ModuleNotFoundError as error:
-            raise MissingDependency("openvino", extra="openvino", purpose="target openvino") from error
+            raise MissingDependency("openvino", extra="openvino", purpose="Target openvino") from error
         engine_file = job.folder / "engine.xml"
         core = openvino.Core()
         try:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from reidkit.runtime.errors import InvalidInput
 
+Status = Literal["passed", "failed", "not_run"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParityReport:
@@ -73,7 +75,7 @@ class GateReport:
     """
 
     name: str
-    status: Literal["passed", "failed", "not_run"]
+    status: Status
     measure: str
     value: float | None
     limit: float | None
@@ -123,18 +125,17 @@ def compare_embeddings(reference: NDArray[np.floating[Any]], candidate: NDArray[
 
 def embedding_gate(parity: ParityReport, limits: EmbeddingLimits) -> GateReport:
     """The verdict on a parity report; its principal measure is the worst cosine."""
-    failed = None
+    status: Status = "passed"
+    decisive = "cosine_min"
     for measure in ("cosine_min", "cosine_p01", "cosine_median", "norm_ratio_max_deviation"):
         value, limit = getattr(parity, measure), getattr(limits, measure)
-        inside = value is not None and (value <= limit if measure.startswith("norm") else value >= limit)
-        if not inside:
-            failed = measure
+        if value is None or (value > limit if measure == "norm_ratio_max_deviation" else value < limit):
+            status, decisive = "failed", measure
             break
-    measure = failed or "cosine_min"
     return GateReport(
         name="embedding",
-        status="failed" if failed else "passed",
-        measure=measure,
-        value=getattr(parity, measure),
-        limit=getattr(limits, measure),
+        status=status,
+        measure=decisive,
+        value=getattr(parity, decisive),
+        limit=getattr(limits, decisive),
     )

@@ -99,18 +99,16 @@ def _plain_files(folder: Path) -> dict[str, Path]:
     """Every file below `folder` by relative POSIX name; links, devices and pipes are refused."""
     files = {}
     for parent, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            path = Path(parent, name)
-            mode = path.lstat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        for path in (Path(parent, name) for name in (*folders, *names)):
+            name, mode = path.relative_to(folder).as_posix(), path.lstat().st_mode
+            if stat.S_ISREG(mode):
+                files[name] = path
+            elif not stat.S_ISDIR(mode):
                 raise ArtifactInvalid(
-                    f"{folder.name}: {path.relative_to(folder)} is neither a plain file nor a folder",
+                    f"{folder.name}: {name} is neither a plain file nor a folder",
                     remedy="an artifact holds no links or devices: copy it with its contents",
                 )
-        files.update({(path := Path(parent, name)).relative_to(folder).as_posix(): path for name in names})
-    files.pop(MANIFEST_FILE, None)
-    files.pop(MANIFEST_DIGEST_FILE, None)
-    return files
+    return {name: files[name] for name in sorted(files.keys() - {MANIFEST_FILE, MANIFEST_DIGEST_FILE})}
 
 
 def _check_name(name: str) -> None:

@@ -115,7 +115,7 @@ class Manifest:
         parity: agreement with the torch reference (see `reidkit.calibration.gates`).
         gates: every gate with its status, value and limit.
         thresholds: recommended tracker thresholds for this artifact, None until measured.
-        files: every file of the artifact but the manifest itself, by relative name.
+        files: every file of the artifact but the manifest and its digest, by relative name.
     """
 
     schema_version: int

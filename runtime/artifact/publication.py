@@ -8,7 +8,7 @@
 Each step is one `rename`, so at no moment does the final name lead to half an artifact. Between setting the old one
 aside and renaming the new one in, the name leads nowhere for an instant; a process killed right there leaves the old
 artifact in its workspace, and the next publication puts it back. The lock is `flock` on the workspace folder itself:
-the kernel drops it with its process, so a workspace that can be locked is a dead one's, and is swept.
+the kernel drops it with its process, so a workspace that can be locked belongs to a dead one, and is swept.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from reidkit.runtime.artifact.digests import MANIFEST_FILE
 from reidkit.runtime.errors import InvalidInput
 
 _SUFFIX = ".reidkit-partial"
+_ASIDE = "old"
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def publication(folder: Path) -> Iterator[Path]:
         yield new
         _sync_tree(new)
         _refuse_foreign(folder)
-        _rename_in(new, folder, aside=workspace / "old")
+        _rename_in(new, folder, aside=workspace / _ASIDE)
         _sync(folder.parent)
 
 
@@ -61,17 +62,12 @@ def _refuse_foreign(folder: Path) -> None:
 
 def _rename_in(new: Path, folder: Path, *, aside: Path) -> None:
     """Rename `new` to `folder`, moving what is there to `aside`; again if another process was quicker."""
-    while True:
+    while new.exists():
         with suppress(FileNotFoundError):
             folder.rename(aside)
-        try:
+        with _free_or_taken():
             new.rename(folder)
-        except OSError as error:
-            if not _is_occupied(error):
-                raise
-            shutil.rmtree(aside)
-        else:
-            return
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
@@ -87,45 +83,53 @@ def _workspace(folder: Path) -> Iterator[Path]:
     try:
         yield workspace
     finally:
-        # What cannot be removed now is swept by the next publication.
-        shutil.rmtree(workspace, ignore_errors=True)
+        _clear(workspace, folder)
         os.close(lock)
 
 
 def _sweep(parent: Path) -> None:
-    """Remove the workspaces of dead processes, after putting back an artifact that one had set aside."""
+    """Clear the workspaces of dead processes, but for those of other users."""
     for workspace in parent.glob(f".*{_SUFFIX}"):
-        lock = _try_lock(workspace, fcntl.LOCK_EX)
-        if lock is None:
-            continue
-        name = workspace.name.removesuffix(_SUFFIX)[1:].rpartition(".")[0]
-        try:
-            (workspace / "old").rename(parent / name)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            if not _is_occupied(error):
-                raise
-        shutil.rmtree(workspace, ignore_errors=True)
-        os.close(lock)
+        with suppress(PermissionError):
+            lock = _try_lock(workspace, fcntl.LOCK_EX)
+            if lock is not None:
+                name = workspace.name.removesuffix(_SUFFIX)[1:].rpartition(".")[0]
+                _clear(workspace, parent / name)
+                os.close(lock)
+
+
+def _clear(workspace: Path, folder: Path) -> None:
+    """Remove a workspace, but first put back an artifact that was set aside and has no successor."""
+    with suppress(FileNotFoundError), _free_or_taken():
+        (workspace / _ASIDE).rename(folder)
+    # What cannot be removed now is tried again by the next publication.
+    shutil.rmtree(workspace, ignore_errors=True)
 
 
 def _try_lock(folder: Path, kind: int) -> int | None:
-    """A descriptor that holds the lock, or None where another process holds it or the folder is not ours to lock."""
+    """A descriptor that holds the lock until it is closed, or None where another process has it or swept the folder."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
+    except FileNotFoundError:
         return None
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(descriptor)
-        return None
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
     return descriptor
 
 
-def _is_occupied(error: OSError) -> bool:
-    return error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+@contextmanager
+def _free_or_taken() -> Iterator[None]:
+    """A rename to a name that is free, or is left to whoever has it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
+            raise
 
 
 def _sync_tree(folder: Path) -> None:

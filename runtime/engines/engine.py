@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -200,20 +200,28 @@ class EngineBase(ABC):
             raise EngineFailure(f"{self.manifest.name} is closed", remedy="open it again with open_artifact")
 
     def _expect_tensors(
-        self, *, dtype: np.dtype[Any], input_shape: Sequence[int | None], output_shape: Sequence[int | None]
+        self, inputs: Sequence[tuple[str, Sequence[int | None]]], outputs: Sequence[Sequence[int | None]]
     ) -> None:
-        """Hold the model's own tensors to the manifest; None stands for a size that the model leaves open."""
-        batch = self.manifest.batch
-        sizes = [None] if batch.dynamic else [None, *batch.buckets]
-        crop, found = list(self._crop_shape), list(input_shape)
-        if dtype != self._dtype or found[1:] != crop or found[:1] not in [[size] for size in sizes]:
-            raise self._other_tensors("takes", f"{self._dtype} {[sizes[-1], *crop]}", f"{dtype} {found}")
-        if len(output_shape) != 2 or output_shape[1] not in (None, self.embedding_dim):
-            raise self._other_tensors("gives", f"{[sizes[-1], self.embedding_dim]}", f"{list(output_shape)}")
+        """Hold the model's own tensors to the manifest.
 
-    def _other_tensors(self, verb: str, expected: str, found: str) -> ArtifactInvalid:
-        return ArtifactInvalid(
-            f"the model in {self.manifest.name} {verb} {found}, its manifest says {expected}",
+        Args:
+            inputs: dtype and shape of each; None stands for a size that the model leaves open.
+            outputs: shape of each.
+        """
+        batch = self.manifest.batch
+        sizes = [None] if batch.dynamic else [*batch.buckets, None]
+        crops = [(str(self._dtype), [size, *self._crop_shape]) for size in sizes]
+        embeddings = [[size, dim] for size in sizes for dim in (self.embedding_dim, None)]
+        if len(inputs) != 1 or (inputs[0][0], list(inputs[0][1])) not in crops:
+            self._refuse_tensors(
+                "takes", [f"{dtype} {list(shape)}" for dtype, shape in inputs], "{} {}".format(*crops[0])
+            )
+        if len(outputs) != 1 or list(outputs[0]) not in embeddings:
+            self._refuse_tensors("gives", [f"{list(shape)}" for shape in outputs], f"{embeddings[0]}")
+
+    def _refuse_tensors(self, verb: str, found: list[str], expected: str) -> NoReturn:
+        raise ArtifactInvalid(
+            f"the model in {self.manifest.name} {verb} {' and '.join(found)}, its manifest says {expected}",
             remedy="export the artifact again",
         )
 
@@ -247,14 +255,15 @@ class EngineBase(ABC):
         if not (finite := np.isfinite(embeddings).all(axis=1)).all():
             raise NonFiniteEmbedding(np.flatnonzero(~finite), artifact=self.manifest.name)
         if normalize and self.manifest.embedding.l2 == "runtime":
-            norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+            # Squares in float64: in float32 those of 1e20 are infinite and those of 1e-25 zero.
+            norms = np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings, dtype=np.float64))
             if not norms.all():
                 rows = ", ".join(map(str, np.flatnonzero(norms == 0)[:8]))
                 raise EngineFailure(
                     f"{self.manifest.name} returned embeddings of length zero for crops {rows}",
                     remedy="do not track with it; export it again and look at its parity report",
                 )
-            embeddings /= norms
+            embeddings /= norms[:, None]
         return embeddings
 
 

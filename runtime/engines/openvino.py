@@ -31,7 +31,7 @@ class OpenVinoEngine(EngineBase):
         try:
             import openvino
         except ModuleNotFoundError as error:
-            raise MissingDependency("openvino", extra="openvino", purpose=f"opening {self.manifest.name}") from error
+            raise MissingDependency("openvino", extra="openvino", purpose=f"Opening {self.manifest.name}") from error
         self._core = openvino.Core()
         self._device = "CPU" if device == "auto" else device.upper()
         if self._device not in self._core.available_devices:
@@ -49,11 +49,9 @@ class OpenVinoEngine(EngineBase):
             self._model = self._core.read_model(graph, weights)
         except RuntimeError as error:
             raise EngineFailure(f"OpenVINO {openvino.__version__} refuses {self.manifest.name}: {error}") from error
-        source, sink = self._model.input(0), self._model.output(0)
         self._expect_tensors(
-            dtype=source.element_type.to_dtype(),
-            input_shape=_sizes(source.partial_shape),
-            output_shape=_sizes(sink.partial_shape),
+            [(tensor.element_type.to_dtype().name, _sizes(tensor.partial_shape)) for tensor in self._model.inputs],
+            [_sizes(tensor.partial_shape) for tensor in self._model.outputs],
         )
         self._requests: dict[int, Any] = {}
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from tiny_artifact import altered, tiny_artifact
 from tiny_manifest import DIM, Tiny
@@ -95,7 +96,7 @@ def test_an_unknown_precision_is_refused(folder: Path) -> None:
 
 def test_a_missing_library_names_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingDependency, match=r"opening tiny needs onnxruntime.*reidkit\[onnxruntime\]"):
+    with pytest.raises(MissingDependency, match=r"Opening tiny needs onnxruntime.*reidkit\[onnxruntime\]"):
         open_artifact(folder)
 
 
@@ -116,6 +117,19 @@ def test_a_model_for_other_batches_than_the_manifest_says_is_refused(tmp_path: P
     folder = tiny_artifact(tmp_path, Tiny(batch=Batch(dynamic=False, max=4, buckets=[4])))
     with pytest.raises(ArtifactInvalid, match=r"takes uint8 \[4, 3, 32, 16\], its manifest says uint8 \[8"):
         open_artifact(altered(folder, batch=Batch(dynamic=False, max=8, buckets=[8])))
+
+
+def test_tensors_outside_the_artifact_are_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = onnx.load(folder / "engine.onnx")
+    onnx.save_model(
+        model, folder / "engine.onnx", save_as_external_data=True, location="tensors.bin", size_threshold=500
+    )
+    altered(folder)
+    open_artifact(folder).close()  # a listed file beside the graph is part of the artifact
+    (folder / "tensors.bin").rename(folder.parent / "tensors.bin")
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(EngineFailure, match=r"refuses tiny: .*xternal data"):
+        open_artifact(altered(folder))
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import time
@@ -129,6 +130,31 @@ def test_what_the_dead_had_set_aside_is_put_back(tmp_path: Path) -> None:
         pass
     assert generation_in(tmp_path / "a.name.with.dots") == 1
     assert names_in(tmp_path) == ["a.name.with.dots", "other"]
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")], ids=repr)
+def test_what_was_set_aside_comes_back_if_the_new_one_cannot_move_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    with publication(tmp_path / "tiny") as new:
+        write_generation(new, 1)
+    rename = Path.rename
+
+    def faulty(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            assert not (tmp_path / "tiny").exists()
+            raise fault
+        return rename(self, target)
+
+    def publish() -> None:
+        with publication(tmp_path / "tiny") as new:
+            write_generation(new, 2)
+            monkeypatch.setattr(Path, "rename", faulty)
+
+    with pytest.raises(type(fault)):
+        publish()
+    assert generation_in(tmp_path / "tiny") == 1
+    assert names_in(tmp_path) == ["tiny"]
 
 
 def test_what_was_published_since_is_not_put_back_over(tmp_path: Path) -> None:
