@@ -1,1 +1,6 @@
-"""TODO"""
+"""ONNX graphs: written by torch's dynamo exporter, proved against torch before anything is built from them."""
+
+from reidkit.export.onnx.graph import CropEmbedder, write_onnx
+from reidkit.export.onnx.run import run_onnx
+
+__all__ = ["CropEmbedder", "run_onnx", "write_onnx"]

@@ -1,0 +1,126 @@
+"""From a torch backbone to one ONNX file: uint8 crops in, raw embeddings out, any batch size.
+
+    images (batch, 3, H, W) uint8 ─ Cast ─ Mul ─ Add ─ backbone ─ embeddings (batch, D) float32
+
+The normalisation is in the graph, so that nobody has to know it; L2 is not, because half precision clamps it and INT8
+blurs it. The same module with the same weights gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from reidkit.runtime.artifact.manifest import Preprocessing
+from reidkit.runtime.errors import ExportFailure, MissingDependency
+
+OPSET = 18
+"""The lowest the dynamo exporter writes, hence the one that most readers understand."""
+
+INPUT, OUTPUT = "images", "embeddings"
+
+
+class CropEmbedder(nn.Module):
+    """A backbone behind its normalisation: the torch reference, and what the ONNX graph computes.
+
+    ``(x * scale - mean) / std`` is one multiplication and one addition here, with constants taken in double precision.
+    """
+
+    gain: Tensor
+    offset: Tensor
+
+    def __init__(self, backbone: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.input_shape = (3, preprocessing.height, preprocessing.width)
+        normalization = preprocessing.normalization
+        mean, std = (
+            torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (normalization.mean, normalization.std)
+        )
+        self.register_buffer("gain", (normalization.scale / std).float())
+        self.register_buffer("offset", (-mean / std).float())
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 -> (N, D) float32 raw embeddings."""
+        embeddings: Tensor = self.backbone(images.float() * self.gain + self.offset)
+        return embeddings
+
+    def embed(self, crops: NDArray[np.uint8], *, batch: int = 8) -> NDArray[np.float32]:
+        """(N, 3, H, W) uint8 -> (N, D) float32 raw embeddings, computed `batch` crops at a time."""
+        images = torch.from_numpy(crops)
+        with torch.inference_mode():
+            chunks = [self(images[start : start + batch]) for start in range(0, len(images), batch)]
+        embeddings: NDArray[np.float32] = torch.cat(chunks).numpy()
+        return embeddings
+
+
+def write_onnx(embedder: CropEmbedder, path: Path) -> None:
+    """Write the graph of `embedder` to `path`, weights inside, checked by ONNX's own checker.
+
+    Raises:
+        ExportFailure: torch cannot trace the backbone, or what it wrote is no valid ONNX.
+        MissingDependency: onnx or onnxscript is not installed.
+    """
+    for library in ("onnx", "onnxscript"):
+        if find_spec(library) is None:
+            raise MissingDependency(library, extra="export", purpose="Writing ONNX")
+    import onnx
+
+    sample = torch.zeros(2, *embedder.input_shape, dtype=torch.uint8)
+    try:
+        with _quietly():
+            program = torch.onnx.export(
+                embedder,
+                (sample,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+                external_data=False,
+                verbose=False,
+            )
+        model = program.model_proto  # type: ignore[union-attr]  # None only without dynamo
+        _forget_origin(model)
+        onnx.checker.check_model(model, full_check=True)
+    except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportFailure(f"this backbone does not convert to ONNX ({_first_line(error)})") from error
+    onnx.save_model(model, path)
+
+
+def _forget_origin(model: Any) -> None:
+    """Drop the exporter's notes (stack traces with this machine's paths, trace names) from everything in the graph."""
+    graph = model.graph
+    for holder in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del holder.metadata_props[:]
+        holder.doc_string = ""
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep the exporter's deprecation warnings and progress to itself. Its errors are exceptions and pass."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
