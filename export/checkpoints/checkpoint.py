@@ -23,9 +23,7 @@ WRAPPERS = ("state_dict", "model")
 PARALLEL_PREFIX = "module."
 """What `torch.nn.DataParallel` writes before every key."""
 
-_DAMAGED = (
-    RuntimeError, OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, AssertionError, struct.error,
-)  # fmt: skip
+_DAMAGED = (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, AssertionError, struct.error)
 """What torch.load raises on bytes that are not a checkpoint, found by feeding it truncated and altered ones."""
 
 
@@ -54,11 +52,14 @@ class Checkpoint:
         if not path.exists():
             raise InvalidCheckpoint(f"there is no weights file {path}")
         if not path.is_file():
-            raise InvalidCheckpoint(f"{path} is a folder", remedy="name the weights file in it")
+            raise InvalidCheckpoint(f"{path} is not a file", remedy="name the weights file itself")
         if path.stat().st_size == 0:
             raise InvalidCheckpoint(f"{path} is empty", remedy="download or copy it again")
-        content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-        return Checkpoint(path, sha256_of(path), _state_dict(content, path))
+        try:
+            content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+            return Checkpoint(path, sha256_of(path), _state_dict(content, path))
+        except OSError as error:
+            raise InvalidCheckpoint(f"{path} cannot be read ({error.strerror or error})") from error
 
 
 def _read_safetensors(path: Path) -> object:
@@ -94,14 +95,19 @@ def _read_pickle(path: Path) -> object:
 
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
     """The tensors by key. Every entry of a state dict is a tensor; anything else is refused by name."""
-    while isinstance(content, Mapping) and (wrapper := next((key for key in WRAPPERS if key in content), None)):
-        content = content[wrapper]
+    for wrapper in (*WRAPPERS, *WRAPPERS):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
     if not isinstance(content, Mapping) or not content:
         raise InvalidCheckpoint(f"{path} holds a {type(content).__name__} and no state dict")
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise InvalidCheckpoint(
                 f"{path} holds no state dict: its entry {key!r} is a {type(value).__name__}, not a tensor"
+            )
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise InvalidCheckpoint(
+                f"{path}: {key} is sparse, quantized or without values", remedy="save plain tensors"
             )
     tensors: dict[str, Tensor] = dict(content)
     while all(key.startswith(PARALLEL_PREFIX) for key in tensors):

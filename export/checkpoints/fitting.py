@@ -59,7 +59,7 @@ def load_backbone(card: ModelCard, checkpoint: Checkpoint) -> tuple[nn.Module, l
             f"{checkpoint.path} does not hold the weights of {card.name}: {misfit}",
             remedy=_advice(checkpoint.tensors, asked=card.name),
         )
-    if spoilt := [key for key, tensor in given.items() if not tensor.isfinite().all()]:
+    if spoilt := [key for key, tensor in given.items() if not tensor.float().isfinite().all()]:
         raise InvalidCheckpoint(f"{checkpoint.path} has NaN or infinity in {len(spoilt)} tensors ({_first(spoilt)})")
     module.load_state_dict({**expected, **given})
     return module.eval().requires_grad_(False), dropped

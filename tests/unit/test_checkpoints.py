@@ -36,7 +36,7 @@ def written(content: object, path: Path, **how: object) -> Path:
     return path
 
 
-def refusal(path: Path, *, code_ran: Path | None = None) -> str:
+def refusal(path: Path) -> str:
     with pytest.raises(InvalidCheckpoint) as caught:
         load_backbone(CARD, Checkpoint.read(path))
     assert "\n" not in str(caught.value)
@@ -158,13 +158,27 @@ def test_files_that_are_no_checkpoints_are_refused(content: bytes, suffix: str, 
 
 
 def test_a_folder_and_a_file_that_is_not_there_are_refused(tmp_path: Path) -> None:
-    assert "is a folder" in refusal(tmp_path)
+    assert "is not a file" in refusal(tmp_path)
     assert "there is no weights file" in refusal(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("content", [[1, 2], 3.5, {}, {"epoch": 3}, {"state_dict": None}, {1: torch.zeros(1)}])
 def test_files_without_a_state_dict_are_refused(content: object, tmp_path: Path) -> None:
     assert "state dict" in refusal(written(content, tmp_path / "a.pt"))
+
+
+def test_a_state_dict_that_wraps_itself_ends(tmp_path: Path) -> None:
+    content: dict[str, object] = {}
+    content["model"] = content
+    assert "'model' is a dict" in refusal(written(content, tmp_path / "a.pt"))
+
+
+@pytest.mark.parametrize(
+    "spoil", [torch.Tensor.to_sparse, lambda tensor: tensor.to("meta"), lambda t: t.double() * 1e99]
+)
+def test_tensors_that_hold_no_plain_float32_values_are_refused(spoil, state, tmp_path: Path) -> None:
+    state[KEY] = spoil(state[KEY])
+    assert KEY in refusal(written(state, tmp_path / "a.pt"))
 
 
 class Attack:
