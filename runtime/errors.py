@@ -6,9 +6,9 @@ the class's `exit_code`: 1 failure, 3 accuracy gate, 4 artifact invalid or untru
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ReidkitError(Exception):
@@ -52,11 +52,15 @@ class MissingDependency(ReidkitError):
     exit_code = 5
 
     def __init__(self, library: str, *, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs {library}, which is not installed", remedy=f"pip install 'reidkit[{extra}]'"
-        )
+        super().__init__(f"{purpose} needs {library}, which is not installed", remedy=f"pip install 'reidkit[{extra}]'")
         self.library = library
         self.extra = extra
+
+
+class ExtensionMissing(ReidkitError, ImportError):
+    """The compiled part of reidkit is not there, or was built for another Python or processor."""
+
+    exit_code = 5
 
 
 class ArtifactInvalid(ReidkitError):
@@ -101,10 +105,24 @@ class ExportFailure(ReidkitError):
     """A model could not be converted or built."""
 
 
+class TargetUnavailable(ExportFailure):
+    """What a target builds with is not on this machine."""
+
+    exit_code = 5
+
+
 class GateFailure(ReidkitError):
-    """A converted model is not faithful enough to its reference; nothing was published."""
+    """A converted model is not faithful enough to its reference; nothing was published.
+
+    Attributes:
+        report: the figures and the gates, as the command prints them with ``--json``.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, *, remedy: str = "", report: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.report = dict(report or {})
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

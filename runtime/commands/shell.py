@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from reidkit.runtime.errors import ReidkitError
+from reidkit.runtime.errors import GateFailure, ReidkitError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -36,7 +36,8 @@ class ReidkitCommand(click.Command):
 def _leave(error: ReidkitError, *, as_json: bool) -> NoReturn:
     if as_json:
         report = {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}
-        click.echo(json.dumps({"error": report}))
+        figures = error.report if isinstance(error, GateFailure) else {}
+        print_json({**figures, "error": report})
     else:
         click.echo(f"error: {' '.join(str(error).split())}", err=True)
     raise SystemExit(error.exit_code)

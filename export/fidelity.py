@@ -1,0 +1,123 @@
+"""Whether something computes what torch computes: the same crops through both, in several batch sizes.
+
+The reference is the torch module in float32. A graph, a compiled engine, anything that maps crops to embeddings is
+held to it, by direction and by length, one crop at a time and many: some compilers get only one of them right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.calibration.crops import find_crops, read_crops
+from reidkit.calibration.gates import EMBEDDING_LIMITS, GateReport, ParityReport, compare_embeddings, embedding_gate
+from reidkit.calibration.street import render_crops
+from reidkit.export.onnx import CropEmbedder
+from reidkit.runtime.artifact.folder import Golden
+from reidkit.runtime.artifact.manifest import Preprocessing
+from reidkit.runtime.errors import GateFailure, NonFiniteEmbedding
+from reidkit.targets import Precision
+
+REAL_CROPS = 200
+RENDERED_CROPS = 32
+GOLDEN_CROPS = 8
+SEED = 0
+
+Crops = NDArray[np.uint8]
+Embeddings = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdict:
+    """How near it is, and whether that is near enough."""
+
+    parity: ParityReport
+    gate: GateReport
+
+    def to_dict(self) -> dict[str, Any]:
+        """The part of ``reid-export --json`` that judges."""
+        return {
+            "passed": self.gate.status == "passed",
+            "parity": self.parity.to_dict(),
+            "gates": {self.gate.name: self.gate.to_dict()},
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fidelity:
+    """Crops with their reference embeddings.
+
+    Attributes:
+        crops: (N, 3, H, W) uint8, in the input's colour order.
+        reference: (N, D) float32, by torch.
+        batches: the batch sizes to compare in.
+        source: where the crops are from, for the manifest.
+    """
+
+    crops: Crops
+    reference: Embeddings
+    batches: tuple[int, ...]
+    source: str
+
+    @staticmethod
+    def to(embedder: CropEmbedder, preprocessing: Preprocessing, *, folder: Path | None, max_batch: int) -> Fidelity:
+        """Fidelity to `embedder` on the real crops of `folder`, else on rendered ones, at batch 1 and `max_batch`."""
+        if folder is None:
+            rendered = _rendered(max(RENDERED_CROPS, max_batch), preprocessing)
+            crops, source = _nchw(rendered), f"rendered, seed {SEED}"
+        else:
+            crops, source = read_crops(find_crops(folder, limit=REAL_CROPS), preprocessing), f"folder {folder.name}"
+        return Fidelity(crops, embedder.embed(crops), tuple(sorted({1, max_batch})), source)
+
+    def on_few(self) -> Fidelity:
+        """The same on the first crops alone, two full batches of them."""
+        few = 2 * max(self.batches)
+        return replace(self, crops=self.crops[:few], reference=self.reference[:few])
+
+    def judge(self, what: str, embed: Callable[[Crops], Embeddings], precision: Precision) -> Verdict:
+        """Hold `embed`, which maps at most `max_batch` crops to raw embeddings, to the reference.
+
+        Raises:
+            GateFailure: it is not near enough for `precision`; the message has the figure.
+        """
+        answers = [self._answer(embed, batch) for batch in self.batches]
+        parity = compare_embeddings(np.tile(self.reference, (len(answers), 1)), np.concatenate(answers))
+        gate = embedding_gate(parity, EMBEDDING_LIMITS[precision])
+        verdict = Verdict(replace(parity, crops=len(self.crops)), gate)
+        if gate.status != "passed":
+            found = "it is not finite" if gate.value is None else f"{gate.measure} {gate.value:.6g}"
+            raise GateFailure(
+                f"{what} differs from torch over {len(self.crops)} crops: {found}, limit {gate.limit:g}",
+                remedy="nothing was published",
+                report={"artifact": None, "precision_built": str(precision), **verdict.to_dict()},
+            )
+        return verdict
+
+    def _answer(self, embed: Callable[[Crops], Embeddings], batch: int) -> Embeddings:
+        try:
+            return np.concatenate(
+                [embed(self.crops[start : start + batch]) for start in range(0, len(self.crops), batch)]
+            )
+        except NonFiniteEmbedding:
+            return np.full_like(self.reference, np.nan)
+
+
+def golden(embedder: CropEmbedder, preprocessing: Preprocessing) -> Golden:
+    """The few rendered crops and reference embeddings with which a box checks itself."""
+    crops = _rendered(GOLDEN_CROPS, preprocessing)
+    return Golden(crops=crops, embeddings=embedder.embed(_nchw(crops)))
+
+
+def _rendered(count: int, preprocessing: Preprocessing) -> Crops:
+    """(N, H, W, 3) uint8, in the input's colour order."""
+    crops = render_crops(count, seed=SEED, height=preprocessing.height, width=preprocessing.width)
+    return crops if preprocessing.color == "rgb" else np.ascontiguousarray(crops[..., ::-1])
+
+
+def _nchw(crops: Crops) -> Crops:
+    return np.ascontiguousarray(crops.transpose(0, 3, 1, 2))

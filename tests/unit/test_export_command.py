@@ -1,0 +1,345 @@
+"""`reid-export` from outside: what it publishes, what it refuses, and that a refusal leaves nothing behind.
+
+A package with a tiny backbone, an unfaithful one and two bad compilers is installed as anybody's plug-in would be: the
+gates are tested on what they are there for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+torch = pytest.importorskip("torch", reason="exporting needs the extra 'export'")
+for library in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(library, reason="exporting needs the extra 'export'")
+
+from reidkit.calibration.street import render_crops  # noqa: E402
+from reidkit.export.backbones import backbones, find_backbone  # noqa: E402
+from reidkit.export.checkpoints import random_backbone  # noqa: E402
+from reidkit.export.commands.export import export  # noqa: E402
+from reidkit.runtime.artifact.folder import load_golden, read_artifact  # noqa: E402
+from reidkit.runtime.engines import open_artifact  # noqa: E402
+from reidkit.runtime.errors import ReidkitError  # noqa: E402
+
+PLUG_IN = '''
+import torch
+from reidkit.export.backbones.card import IMAGENET_256X128, ModelCard
+from reidkit.targets.onnxruntime import OnnxRuntimeTarget
+
+class Tiny(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 8, 9, stride=8)
+        self.fc = torch.nn.Linear(8, 16)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+
+class Unfaithful(Tiny):
+    """Computes something else once it is exported, as code that asks how it is run sometimes does."""
+
+    def forward(self, x):
+        embeddings = super().forward(x)
+        return embeddings.flip(1) if torch.compiler.is_exporting() else embeddings
+
+CARDS = tuple(
+    ModelCard(
+        name=network.__name__.lower(), family="tiny", build=network, preprocessing=IMAGENET_256X128,
+        head_prefixes=("classifier.",), source="", terms="",
+    )
+    for network in (Tiny, Unfaithful)
+)
+
+class ScalingTarget(OnnxRuntimeTarget):
+    """A compiler that gets every direction right and every length wrong."""
+
+    def __init__(self, name, factor):
+        self.name, self.factor = name, factor
+
+    def build(self, job):
+        import onnx
+        model = onnx.load(job.onnx_path)
+        graph = model.graph
+        graph.node[-1].output[0] = "unscaled"
+        graph.initializer.append(onnx.helper.make_tensor("factor", onnx.TensorProto.FLOAT, [], [self.factor]))
+        graph.node.append(onnx.helper.make_node("Mul", ["unscaled", "factor"], ["embeddings"]))
+        onnx.save(model, job.onnx_path)
+        return super().build(job)
+
+HALVING, EXPLODING = ScalingTarget("halving", 0.5), ScalingTarget("exploding", float("inf"))
+'''
+
+ENTRY_POINTS = """
+[reidkit.backbones]
+tiny = tiny_plug_in:CARDS
+[reidkit.targets]
+halving = tiny_plug_in:HALVING
+exploding = tiny_plug_in:EXPLODING
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plug_in(tmp_path_factory: pytest.TempPathFactory):
+    """The folder of the installed package."""
+    folder = tmp_path_factory.mktemp("site-packages")
+    info = folder / "tiny_plug_in-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-plug-in\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    (folder / "tiny_plug_in.py").write_text(PLUG_IN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        backbones.cache_clear()
+        yield folder
+    backbones.cache_clear()
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A checkpoint of the tiny backbone, with the head it was trained with."""
+    state = random_backbone(find_backbone("tiny"), seed=7).state_dict()
+    path = tmp_path / "trained.pth"
+    torch.save({"state_dict": {**state, "classifier.weight": torch.zeros(9, 16)}}, path)
+    return path
+
+
+def run(output: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(export, [*map(str, arguments), "--output", str(output)])
+
+
+def random(output: Path, *arguments: object, model: str = "tiny", target: str = "onnxruntime") -> Result:
+    return run(output, "--model", model, "--random-weights", "--target", target, *arguments)
+
+
+def assert_refused(done: Result, output: Path, *, code: int, saying: str) -> None:
+    assert done.exit_code == code, done.output
+    assert saying in done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert list(output.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+def test_an_export_opens_and_answers_as_torch_did(target: str, output: Path) -> None:
+    pytest.importorskip(target, reason=f"this target needs {target}")
+    done = random(output, target=target)
+    assert done.exit_code == 0, done.output
+    assert done.stderr == ""
+    artifact = output / f"tiny-{target}-fp32"
+    assert done.stdout.startswith(f"{artifact}\n")
+    assert list(output.iterdir()) == [artifact]
+    golden = load_golden(artifact)
+    with open_artifact(artifact) as engine:
+        embeddings = engine.embed(golden.crops.transpose(0, 3, 1, 2), normalize=False)
+    np.testing.assert_allclose(embeddings, golden.embeddings, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def published(plug_in: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `--json` says of an export with random weights."""
+    done = random(tmp_path_factory.mktemp("artifacts"), "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_the_json_has_the_keys_that_scripts_rely_on(published: dict[str, Any]) -> None:
+    report = published
+    assert Path(report["artifact"]).name == "tiny-onnxruntime-fp32"
+    assert report["precision_built"] == "fp32"
+    assert report["passed"] is True
+    assert report["parity"].keys() >= {"cosine_min", "cosine_p01", "cosine_median"}
+    assert report["gates"]["embedding"].keys() >= {"status", "value", "limit"}
+
+
+def test_the_manifest_tells_random_weights(published: dict[str, Any]) -> None:
+    manifest, _ = read_artifact(published["artifact"])
+    assert manifest.backbone.weights.source == "random"
+    assert manifest.backbone.weights.sha256 is None
+    assert manifest.embedding.dim == 16
+    assert manifest.batch.max == 8
+    assert manifest.parity["batches"] == [1, 8]
+    assert manifest.gates["embedding"]["status"] == "passed"
+
+
+def test_the_weights_tell_the_backbone_and_are_recorded(output: Path, weights: Path) -> None:
+    state = torch.load(weights)["state_dict"]
+    only_tiny = {f"module.{key}": tensor for key, tensor in state.items()}
+    torch.save(only_tiny, weights)
+    done = run(
+        output, "--model", "tiny", "--weights", weights, "--target", "onnxruntime", "--name", "mine", "--batch", 3
+    )
+    assert done.exit_code == 0, done.output
+    assert "tiny from trained.pth, without its classifier.weight" in done.stdout
+    manifest, _ = read_artifact(output / "mine")
+    assert manifest.name == "mine"
+    assert manifest.backbone.weights.sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert manifest.backbone.weights.dropped_keys == ["classifier.weight"]
+    assert manifest.batch.max == 3
+    assert manifest.parity["batches"] == [1, 3]
+
+
+def test_a_backbone_that_two_cards_fit_has_to_be_named(output: Path, weights: Path) -> None:
+    done = run(output, "--weights", weights, "--target", "onnxruntime")
+    assert_refused(done, output, code=1, saying="these are the weights of tiny or unfaithful")
+
+
+def test_the_same_weights_give_the_same_files(published: dict[str, Any], output: Path) -> None:
+    random(output, "--name", "again")
+    assert read_artifact(output / "again")[0].files == read_artifact(published["artifact"])[0].files
+
+
+def test_real_crops_are_checked_where_there_are_some(output: Path, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2", reason="reading crops needs OpenCV")
+    (tmp_path / "people").mkdir()
+    for row, crop in enumerate(render_crops(5, seed=3, height=90, width=40)):
+        cv2.imwrite(str(tmp_path / "people" / f"{row}.png"), crop)
+    done = random(output, "--crops", tmp_path / "people")
+    assert "5 crops (folder people), 1 and 8 at a time" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "what", "figure"),
+    [
+        ("unfaithful", "onnxruntime", "the ONNX graph differs from torch", "cosine_min"),
+        ("tiny", "halving", "the halving engine differs from torch", "norm_ratio_max_deviation 0.5"),
+        ("tiny", "exploding", "the exploding engine differs from torch", "it is not finite"),
+    ],
+)
+def test_an_unfaithful_export_exits_3_and_leaves_nothing(
+    model: str, target: str, what: str, figure: str, output: Path
+) -> None:
+    assert_refused(random(output, model=model, target=target), output, code=3, saying=what)
+    done = random(output, "--json", model=model, target=target)
+    assert done.exit_code == 3
+    report = json.loads(done.stdout)
+    assert figure in report["error"]["message"]
+    assert report["error"]["type"] == "GateFailure"
+    assert report["artifact"] is None
+    assert report["passed"] is False
+    assert report["gates"]["embedding"]["status"] == "failed"
+    assert list(output.iterdir()) == []
+
+
+def test_a_failed_export_leaves_the_older_artifact_as_it_was(output: Path) -> None:
+    random(output, "--name", "mine")
+    before = (output / "mine" / "manifest.json").read_bytes()
+    assert random(output, "--name", "mine", target="halving").exit_code == 3
+    assert (output / "mine" / "manifest.json").read_bytes() == before
+    read_artifact(output / "mine")
+
+
+def test_a_folder_of_something_else_is_not_overwritten(output: Path) -> None:
+    (output / "mine").mkdir()
+    (output / "mine" / "thesis.txt").touch()
+    done = random(output, "--name", "mine")
+    assert done.exit_code == 1
+    assert "exists and is not an artifact" in done.stderr
+    assert [path.name for path in (output / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_bad_weights_are_refused_in_one_line(output: Path, tmp_path: Path) -> None:
+    text = tmp_path / "weights.pt"
+    text.write_text("not weights")
+    done = run(output, "--model", "tiny", "--weights", text, "--target", "onnxruntime")
+    assert_refused(done, output, code=1, saying="is not a PyTorch checkpoint")
+
+
+def test_what_there_is_not_is_answered_with_what_there_is(output: Path) -> None:
+    assert_refused(random(output, model="osnet_x025"), output, code=1, saying="did you mean 'osnet_x0_25'?")
+    assert_refused(random(output, target="onnxruntim"), output, code=1, saying="did you mean 'onnxruntime'?")
+    done = random(output, "--precision", "fp16", target="halving")
+    assert_refused(done, output, code=1, saying="target halving does not build fp16: it builds fp32")
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", ".."])
+def test_a_name_is_a_plain_folder_name(name: str, output: Path) -> None:
+    assert_refused(random(output, "--name", name), output, code=1, saying="cannot name an artifact")
+
+
+def test_weights_are_given_or_random_and_not_both(output: Path, weights: Path) -> None:
+    assert run(output, "--model", "tiny", "--target", "onnxruntime").exit_code == 2
+    assert random(output, "--weights", weights).exit_code == 2
+    assert run(output, "--random-weights", "--target", "onnxruntime").exit_code == 2
+    assert random(output, "--batch", 0).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("library", "target", "saying"),
+    [
+        ("torch", "onnxruntime", "pip install 'reidkit[export]'"),
+        ("onnxscript", "onnxruntime", "pip install 'reidkit[export]'"),
+        ("openvino", "openvino", "openvino is not installed"),
+    ],
+)
+def test_a_missing_library_exits_5_and_says_what_to_install(
+    library: str, target: str, saying: str, output: Path, plug_in: Path
+) -> None:
+    model = "osnet_x0_25" if library == "torch" else "tiny"
+    program = (
+        f"import sys; sys.modules[{library!r}] = None; from reidkit.export.commands.export import export; export()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--model", model, "--random-weights", "--target", target, "--output", output],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(plug_in), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 5, done.stderr
+    assert saying in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(output.iterdir()) == []
+
+
+def test_the_command_itself_needs_no_torch_nor_any_compiler() -> None:
+    program = "import sys, reidkit.export.commands.export; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    for library in ("torch", "onnx", "onnxruntime", "openvino", "cv2"):
+        assert f"'{library}'" not in done.stdout
+
+
+def opens(folder: Path) -> bool:
+    """Whether the artifact opens, which embeds its golden crops and compares."""
+    try:
+        open_artifact(folder).close()
+    except ReidkitError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_a_killed_export_leaves_no_artifact_that_opens_and_is_wrong(output: Path, plug_in: Path) -> None:
+    program = "from reidkit.export.commands.export import export; export()"
+    arguments = ["--model", "tiny", "--random-weights", "--target", "onnxruntime", "--output", str(output)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(plug_in), os.environ.get("PYTHONPATH", "")])}
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", program, *arguments], env=environment, capture_output=True, check=True)
+    whole_s = time.monotonic() - started
+    draw = np.random.default_rng(0)
+    for _ in range(4):
+        victim = subprocess.Popen([sys.executable, "-c", program, *arguments], env=environment, stdout=subprocess.PIPE)
+        try:
+            victim.communicate(timeout=draw.uniform(0.2, 1.1) * whole_s)
+        except subprocess.TimeoutExpired:
+            victim.kill()
+            victim.communicate()
+        assert all(folder.name.startswith(".") for folder in output.iterdir() if not opens(folder))
+    assert random(output).exit_code == 0
+    assert [folder.name for folder in output.iterdir()] == ["tiny-onnxruntime-fp32"]
