@@ -11,11 +11,12 @@ from pathlib import Path
 
 from reidkit.runtime.artifact.folder import read_artifact, read_golden
 from reidkit.runtime.discovery import plugins
+from reidkit.runtime.engines._cropping import have_pixels
 from reidkit.runtime.engines._self_check import self_check
 from reidkit.runtime.engines.engine import Engine, EngineBase
 from reidkit.runtime.errors import ArtifactInvalid, ArtifactUntrusted, did_you_mean
 
-__all__ = ["Engine", "EngineBase", "engines", "open_artifact", "self_check"]
+__all__ = ["Engine", "EngineBase", "engines", "have_pixels", "open_artifact", "self_check"]
 
 
 def engines() -> dict[str, EntryPoint]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reidkit.runtime.artifact.folder import Golden
+from reidkit.runtime.engines._cropping import input_tensor
 from reidkit.runtime.engines.engine import EngineBase
 from reidkit.runtime.errors import ArtifactInvalid, EngineFailure
 
@@ -32,7 +33,7 @@ def self_check(engine: EngineBase, golden: Golden) -> None:
     if engine.manifest.preprocessing.dtype != "uint8":
         crops = crops.astype(np.float32)
     expected = golden.embeddings
-    found = engine.embed(engine.input_tensor(crops), normalize=False)
+    found = engine.embed(input_tensor(engine.manifest.preprocessing, crops), normalize=False)
     found_norms, expected_norms = np.linalg.norm(found, axis=1), np.linalg.norm(expected, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):  # a NaN keeps no limit
         cosine = ((found * expected).sum(axis=1) / (found_norms * expected_norms)).min()

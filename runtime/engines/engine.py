@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.artifact.manifest import Manifest
+from reidkit.runtime.engines._cropping import crop_shape, cut
 from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput, NonFiniteEmbedding
-from reidkit.runtime.native import cut_crops
 
 Color = Literal["bgr", "rgb"]
 Embeddings = NDArray[np.float32]
@@ -45,6 +45,9 @@ class Engine(Protocol):
 
     def embed_crops(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> Embeddings:
         """Unit embeddings of boxes in a frame; see `EngineBase.embed_crops`."""
+
+    def cut(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> NDArray[Any]:
+        """The input tensor of boxes in a frame; see `EngineBase.cut`."""
 
     def close(self) -> None:
         """Give the library's memory back."""
@@ -74,11 +77,8 @@ class EngineBase(ABC):
         self.manifest = manifest
         self.embedding_dim = manifest.embedding.dim
         self.max_batch = manifest.batch.max
-        size = manifest.preprocessing
-        image = (size.height, size.width)
-        self._crop_shape = (3, *image) if size.layout == "nchw" else (*image, 3)
-        self._dtype = np.dtype(size.dtype)
-        self._buffer: NDArray[Any] | None = None
+        self._crop_shape = crop_shape(manifest.preprocessing)
+        self._dtype = np.dtype(manifest.preprocessing.dtype)
         self._closed = False
         self._lock = Lock()
         self._load(folder, device=device, threads=threads)
@@ -125,7 +125,11 @@ class EngineBase(ABC):
         return self._finished(embeddings, normalize=normalize)
 
     def embed_crops(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> Embeddings:
-        """Embeddings of unit length of boxes in a frame, (N, D) float32.
+        """Embeddings of unit length of boxes in a frame, (N, D) float32; arguments and errors of `cut` and `embed`."""
+        return self.embed(self.cut(frame, boxes_xyxy, color=color))
+
+    def cut(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> NDArray[Any]:
+        """The input tensor of boxes in a frame, ready for `embed`.
 
         Boxes are clipped to the frame and cut to whole pixels as BoT-SORT does.
 
@@ -136,55 +140,15 @@ class EngineBase(ABC):
 
         Raises:
             InvalidInput: `frame` or `boxes_xyxy` has another shape or dtype, or a box has no pixel in the frame.
-            NonFiniteEmbedding, EngineFailure: as `embed`.
         """
-        size = self.manifest.preprocessing
-        if size.resize.kernel != "bilinear":
-            raise InvalidInput(
-                f"{self.manifest.name} wants crops resized {size.resize.kernel}, this reidkit resizes bilinear",
-                remedy="resize them yourself and call embed",
-            )
-        frame = _checked_frame(frame)
-        boxes = _checked_boxes(boxes_xyxy, height=frame.shape[0], width=frame.shape[1])
-        embeddings = self._room_for(len(boxes), None)
-        with self._lock:
-            self._expect_open()
-            if self._buffer is None:
-                kind = np.uint8 if size.dtype == "uint8" else np.float32
-                self._buffer = np.empty((self.max_batch, *self._crop_shape), kind)
-            for start in range(0, len(boxes), self.max_batch):
-                rows = slice(start, start + self.max_batch)
-                crops = self._buffer[: len(boxes[rows])]
-                cut_crops(
-                    frame,
-                    boxes[rows],
-                    crops,
-                    swap_colors=color != size.color,
-                    antialias=size.resize.antialias,
-                    layout=size.layout,
-                )
-                embeddings[rows] = self._answer(self.input_tensor(crops))
-        return self._finished(embeddings, normalize=True)
-
-    def input_tensor(self, crops: NDArray[Any]) -> NDArray[Any]:
-        """Crops of grey levels 0..255 in the manifest's layout, as the engine takes them.
-
-        Where the runtime normalises, `crops` must be float32 and is overwritten.
-        """
-        how = self.manifest.preprocessing.normalization
-        if how.where == "runtime":
-            channels = (3, 1, 1) if self.manifest.preprocessing.layout == "nchw" else (3,)
-            crops *= np.float32(how.scale)
-            crops -= np.asarray(how.mean, np.float32).reshape(channels)
-            crops /= np.asarray(how.std, np.float32).reshape(channels)
-        return crops.astype(self._dtype, copy=False)
+        self._expect_open()
+        return cut(self.manifest.preprocessing, frame, boxes_xyxy, color=color)
 
     def close(self) -> None:
         """Give the library's memory back; to be called twice does no harm."""
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._buffer = None
                 self._release()
 
     def __enter__(self: _Self) -> _Self:
@@ -265,29 +229,3 @@ class EngineBase(ABC):
                 )
             embeddings /= norms[:, None]
         return embeddings
-
-
-def _checked_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The frame with each row's pixels side by side, as the native code reads them; copied only if they are not."""
-    frame = np.asarray(frame)
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-        raise InvalidInput(f"a frame is (H, W, 3) uint8, found {frame.dtype} {frame.shape}")
-    return frame if frame.strides[1:] == (3, 1) else np.ascontiguousarray(frame)
-
-
-def _checked_boxes(boxes_xyxy: ArrayLike, *, height: int, width: int) -> NDArray[np.float64]:
-    """The boxes as (N, 4) float64, each with at least one whole pixel in the frame."""
-    boxes = np.ascontiguousarray(boxes_xyxy, np.float64)
-    if not boxes.size:
-        return boxes.reshape(0, 4)
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise InvalidInput(f"boxes_xyxy are (N, 4), found {boxes.shape}")
-    corners = np.trunc(np.clip(boxes, 0, (width, height, width, height)))
-    good = np.isfinite(boxes).all(axis=1) & (corners[:, 2:] > corners[:, :2]).all(axis=1)
-    if not good.all():
-        rows = np.flatnonzero(~good).tolist()
-        raise InvalidInput(
-            f"boxes {rows} have no pixel in the {width}x{height} frame; the first is {boxes[rows[0]].tolist()}",
-            remedy="drop them before they are embedded",
-        )
-    return boxes

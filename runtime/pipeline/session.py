@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.detectors import Detections
-from reidkit.runtime.engines import Engine
-from reidkit.runtime.pipeline.crops import cut_for, have_pixels
+from reidkit.runtime.engines import Engine, have_pixels
 from reidkit.runtime.tracking import BotSort, Tracks
 from reidkit.runtime.video.sources import Frame
 
@@ -79,7 +78,7 @@ class TrackingSession:
             wanted = self._tracker.wanted(seen.boxes_xyxy, seen.scores, classes=seen.classes)
             height, width = frame.image.shape[:2]
             rows = wanted[have_pixels(seen.boxes_xyxy[wanted], height=height, width=width)]
-            batch = cut_for(self._engine.manifest.preprocessing, frame.image, seen.boxes_xyxy[rows])
+            batch = self._engine.cut(frame.image, seen.boxes_xyxy[rows])
         embeddings = np.zeros((len(seen), self._engine.embedding_dim), dtype=np.float32)
         embedded = np.zeros(len(seen), dtype=np.bool_)
         with self.timed("embed"):

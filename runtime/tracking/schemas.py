@@ -33,11 +33,10 @@ class _Key:
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
-    """A tool's keys and defaults; `scaled_buffer` is the key that counts frames at 30 frames/s."""
+    """A tool's keys, and its defaults for those that a file leaves out."""
 
     keys: Mapping[str, _Key]
     defaults: Mapping[str, Any]
-    scaled_buffer: str = "track_buffer"
 
 
 def read_config(path: str | Path, *, schema: str | None, frame_rate: float | None) -> BotSortConfig:
@@ -78,8 +77,8 @@ def convert(schema: str, mapping: Mapping[str, Any], *, frame_rate: float | None
     fields: Fields = {"frame_rate": float(rate)}
     for key, value in settings.items():
         fields |= table.keys[key].to(_typed(key, value, table.keys[key].kind))
-    if table.scaled_buffer in settings:
-        fields["max_lost_frames"] = int(rate / 30.0 * settings[table.scaled_buffer])
+    if "track_buffer" in settings:
+        fields["max_lost_frames"] = int(rate / 30.0 * settings["track_buffer"])  # it counts frames at 30 frames/s
     return BotSortConfig(**fields)
 
 

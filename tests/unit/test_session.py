@@ -12,9 +12,8 @@ from small_videos import boxes_at, picture, write_detections, write_video
 from tiny_artifact import Tiny, tiny_artifact
 
 from reidkit.runtime.detectors import Detections
-from reidkit.runtime.engines import open_artifact
+from reidkit.runtime.engines import have_pixels, open_artifact
 from reidkit.runtime.errors import InvalidInput
-from reidkit.runtime.pipeline.crops import cut_for, have_pixels
 from reidkit.runtime.pipeline.session import STAGES, TrackingSession
 from reidkit.runtime.tracking import BotSort, BotSortConfig
 from reidkit.runtime.video.sources import Frame
@@ -45,9 +44,9 @@ def seen(index: int, *, score: float = 0.9) -> Detections:
 def test_crops_cut_apart_give_what_the_engine_gives_in_one(tmp_path: Path, tiny: Tiny) -> None:
     boxes = np.concatenate([boxes_at(3), [[-10.5, -3, 30.7, 60.2], [150, 100, 300, 300]]])
     with open_artifact(tiny_artifact(tmp_path, tiny)) as engine:
-        batch = cut_for(engine.manifest.preprocessing, picture(3), boxes)
+        batch = engine.cut(picture(3), boxes)
         np.testing.assert_array_equal(engine.embed(batch), engine.embed_crops(picture(3), boxes))
-        nobody = cut_for(engine.manifest.preprocessing, picture(3), boxes[:0])
+        nobody = engine.cut(picture(3), boxes[:0])
         assert engine.embed(nobody).shape == (0, engine.embedding_dim)
 
 

@@ -1,0 +1,76 @@
+"""Boxes of a frame as the input tensor of an engine: cut, resized, laid out and typed as the manifest says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reidkit.runtime.artifact.manifest import Preprocessing
+from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.native import cut_crops
+
+
+def have_pixels(boxes_xyxy: NDArray[np.float64], *, height: int, width: int) -> NDArray[np.bool_]:
+    """(N,) bool: which boxes (N, 4) are finite and cover a whole pixel of a frame of that size."""
+    corners = np.trunc(np.clip(boxes_xyxy, 0, (width, height, width, height)))
+    covered: NDArray[np.bool_] = np.all(np.isfinite(boxes_xyxy), axis=1)
+    covered &= np.all(corners[:, 2:] > corners[:, :2], axis=1)
+    return covered
+
+
+def crop_shape(how: Preprocessing) -> tuple[int, int, int]:
+    """Shape of one crop of the input tensor."""
+    return (3, how.height, how.width) if how.layout == "nchw" else (how.height, how.width, 3)
+
+
+def cut(how: Preprocessing, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: str) -> NDArray[Any]:
+    """The input tensor of boxes in a frame; arguments and errors as for `EngineBase.cut`."""
+    if how.resize.kernel != "bilinear":
+        raise InvalidInput(
+            f"the artifact wants crops resized {how.resize.kernel}, this reidkit resizes bilinear",
+            remedy="resize them yourself and call embed",
+        )
+    frame = _checked_frame(frame)
+    boxes = _checked_boxes(boxes_xyxy, height=frame.shape[0], width=frame.shape[1])
+    crops = np.empty((len(boxes), *crop_shape(how)), np.uint8 if how.dtype == "uint8" else np.float32)
+    cut_crops(frame, boxes, crops, swap_colors=color != how.color, antialias=how.resize.antialias, layout=how.layout)
+    return input_tensor(how, crops)
+
+
+def input_tensor(how: Preprocessing, crops: NDArray[Any]) -> NDArray[Any]:
+    """Crops of grey levels 0..255 in the manifest's layout, as the engine takes them.
+
+    Where the runtime normalises, `crops` must be float32 and is overwritten.
+    """
+    if how.normalization.where == "runtime":
+        channels = (3, 1, 1) if how.layout == "nchw" else (3,)
+        crops *= np.float32(how.normalization.scale)
+        crops -= np.asarray(how.normalization.mean, np.float32).reshape(channels)
+        crops /= np.asarray(how.normalization.std, np.float32).reshape(channels)
+    return crops.astype(how.dtype, copy=False)
+
+
+def _checked_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frame with each row's pixels side by side, as the native code reads them; copied only if they are not."""
+    frame = np.asarray(frame)
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise InvalidInput(f"a frame is (H, W, 3) uint8, found {frame.dtype} {frame.shape}")
+    return frame if frame.strides[1:] == (3, 1) else np.ascontiguousarray(frame)
+
+
+def _checked_boxes(boxes_xyxy: ArrayLike, *, height: int, width: int) -> NDArray[np.float64]:
+    """The boxes as (N, 4) float64, each with at least one whole pixel in the frame."""
+    boxes = np.ascontiguousarray(boxes_xyxy, np.float64)
+    if not boxes.size:
+        return boxes.reshape(0, 4)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise InvalidInput(f"boxes_xyxy are (N, 4), found {boxes.shape}")
+    bad = np.flatnonzero(~have_pixels(boxes, height=height, width=width)).tolist()
+    if bad:
+        raise InvalidInput(
+            f"boxes {bad} have no pixel in the {width}x{height} frame; the first is {boxes[bad[0]].tolist()}",
+            remedy="drop them before they are embedded",
+        )
+    return boxes
