@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import metadata, version
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,11 @@ def _usable_target(job: ExportJob) -> Target:
     target = find_target(job.target)
     refuse_precision(target, job.precision)
     if reason := target.available():
-        raise TargetUnavailable(f"target {target.name} cannot build here: {reason}")
+        ours = target.name in metadata("reidkit").get_all("Provides-Extra", [])
+        raise TargetUnavailable(
+            f"target {target.name} cannot build here: {reason}",
+            remedy=f"pip install 'reidkit[{target.name}]'" if ours else "",
+        )
     return target
 
 

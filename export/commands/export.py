@@ -102,6 +102,6 @@ def _summary(result: ExportResult) -> str:
             f"{size / 1e6:.1f} MB",
             f"  parity  {parity.crops} crops ({manifest.parity['source']}), {batches} at a time: worst cosine "
             f"{parity.cosine_min:.7f}, lengths within {parity.norm_ratio_max_deviation:.1g}",
-            f"  gate    {gate.name} {gate.status}: {gate.measure} {gate.value:.7f}, limit {gate.limit:g}",
+            f"  gate    {gate.name} {gate.status}: {gate.measure} at least {gate.limit:g}",
         ]
     )

@@ -285,7 +285,7 @@ def test_weights_are_given_or_random_and_not_both(output: Path, weights: Path) -
     [
         ("torch", "onnxruntime", "pip install 'reidkit[export]'"),
         ("onnxscript", "onnxruntime", "pip install 'reidkit[export]'"),
-        ("openvino", "openvino", "openvino is not installed"),
+        ("openvino", "openvino", "openvino is not installed: pip install 'reidkit[openvino]'"),
     ],
 )
 def test_a_missing_library_exits_5_and_says_what_to_install(
