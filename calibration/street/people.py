@@ -1,14 +1,14 @@
-"""Rendered pedestrians: who a person is (`Figure`) and how they are seen (`View`).
+"""Who a person is: clothes by colour and pattern, hair, skin, build, what is carried, how they walk.
 
-A `Figure` keeps what a re-identification network must find again: clothes by colour and pattern, hair, skin, build,
-what is carried. A `View` holds what it must see through: the side that is shown, the step, the light, the place, the
-looseness of the box, blur and noise. `reidkit.calibration.street.figures` paints them.
+A `Figure` keeps what a re-identification network must find again from any side, in any light, at any distance;
+`reidkit.calibration.street.figures` paints it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import sqrt
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -19,20 +19,20 @@ TopPattern = Literal["plain", "open", "hoops", "stripes", "checks", "yoke", "pri
 BottomPattern = Literal["plain", "faded", "speckle", "seam"]
 
 _CLOTH: list[Rgb] = [
-    *[(24, 24, 28), (52, 54, 60), (96, 98, 102), (150, 150, 150), (205, 205, 200), (238, 236, 230)],  # greys
-    *[(22, 30, 62), (36, 62, 128), (70, 118, 186), (142, 184, 220)],  # blues
-    *[(120, 22, 30), (190, 40, 44), (222, 110, 110), (226, 150, 178)],  # reds
-    *[(24, 70, 44), (66, 120, 62), (128, 140, 74), (60, 130, 132)],  # greens
-    *[(226, 190, 60), (220, 120, 40), (196, 164, 118), (118, 82, 54), (74, 50, 38)],  # yellows and browns
-    *[(96, 56, 130), (168, 136, 196)],  # violets
+    *[(28, 28, 33), (58, 60, 68), (104, 107, 112), (158, 160, 160), (212, 212, 206), (242, 240, 233)],  # greys
+    *[(28, 38, 78), (38, 70, 146), (74, 128, 196), (150, 192, 224)],  # blues
+    *[(126, 28, 40), (200, 48, 48), (228, 116, 108), (232, 162, 184)],  # reds
+    *[(28, 82, 56), (76, 134, 74), (138, 148, 82), (62, 142, 142)],  # greens
+    *[(234, 194, 70), (228, 128, 48), (204, 170, 124), (126, 88, 60), (82, 56, 44)],  # yellows and browns
+    *[(104, 66, 138), (174, 146, 202)],  # violets
 ]
 _TROUSERS: list[Rgb] = [
-    *[(26, 26, 30), (48, 50, 56), (92, 94, 98), (150, 150, 152), (214, 210, 202)],  # greys
-    *[(34, 44, 78), (58, 82, 126), (96, 124, 162)],  # denim
-    *[(178, 158, 124), (112, 92, 70), (70, 74, 56), (110, 34, 40)],
+    *[(30, 30, 35), (52, 54, 62), (96, 98, 104), (156, 156, 158), (220, 215, 204)],  # greys
+    *[(38, 48, 84), (62, 88, 134), (104, 132, 172)],  # denim
+    *[(184, 164, 130), (118, 96, 74), (78, 82, 62), (116, 40, 46)],
 ]
-_SKIN: list[Rgb] = [(236, 200, 176), (218, 174, 142), (190, 140, 106), (146, 100, 72), (96, 64, 48)]
-_HAIR: list[Rgb] = [(22, 18, 18), (58, 40, 30), (104, 72, 44), (176, 140, 84), (140, 136, 132), (120, 52, 32)]
+_SKIN: list[Rgb] = [(240, 206, 182), (224, 180, 148), (196, 146, 112), (152, 106, 78), (104, 72, 54)]
+_HAIR: list[Rgb] = [(30, 25, 25), (64, 45, 34), (110, 76, 46), (190, 152, 92), (150, 146, 142), (132, 60, 36)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +40,12 @@ class Figure:
     """A person, the same in every view.
 
     Attributes:
+        height_m: in metres.
         girth, shoulders: factors around 1.
+        cadence, arm_swing: of the walk, factors around 1.
         skin, hair: their colours.
         hair_length: below the ears, as a share of the body's height.
+        hat, hat_color: what is worn on the head.
         top, top_second, top_pattern, repeats: the upper garment: its two colours, and how often its pattern repeats.
         top_length: where it ends, from crown 0 to soles 1: a shirt, a jacket, a coat.
         long_sleeves: whether it covers the forearms.
@@ -51,11 +54,16 @@ class Figure:
         bag, bag_color: what is carried.
     """
 
+    height_m: float
     girth: float
     shoulders: float
+    cadence: float
+    arm_swing: float
     skin: Rgb
     hair: Rgb
     hair_length: float
+    hat: Literal["none", "cap", "beanie"]
+    hat_color: Rgb
     top: Rgb
     top_second: Rgb
     top_pattern: TopPattern
@@ -71,96 +79,77 @@ class Figure:
     bag_color: Rgb
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """One look at a person.
-
-    Attributes:
-        front, side: the direction they walk, of length 1: (1, 0) towards the camera, (0, 1) to the right.
-        step: -1..1, where the legs are in their swing.
-        height: of the body, as a share of the crop's.
-        center: the body's axis, as a share of the crop's width.
-        top: the crown, as a share of the crop's height.
-        gain: brightness of the light, by channel.
-        sun: -1..1, from the left or from the right.
-        blur: passes of the 1-2-1 kernel over a crop of 256 rows.
-        noise: grey levels by which a pixel may err.
-        scenery: seed of the background, the folds and the noise.
-    """
-
-    front: float
-    side: float
-    step: float
-    height: float
-    center: float
-    top: float
-    gain: Rgb
-    sun: float
-    blur: int
-    noise: int
-    scenery: int
-
-
 def random_figure(rng: np.random.Generator) -> Figure:
     """A person drawn from `rng`."""
     return Figure(
-        girth=_between(rng, 0.82, 1.3),
-        shoulders=_between(rng, 0.88, 1.12),
+        height_m=between(rng, 1.54, 1.92),
+        girth=between(rng, 0.84, 1.26),
+        shoulders=between(rng, 0.9, 1.12),
+        cadence=between(rng, 0.9, 1.12),
+        arm_swing=between(rng, 0.6, 1.3),
         skin=_tinted(rng, _SKIN),
         hair=_tinted(rng, _HAIR),
-        hair_length=_one_of(rng, [0.0, 0.0, 0.01, 0.06, 0.11]),
+        hair_length=one_of(rng, [0.0, 0.0, 0.01, 0.06, 0.11]),
+        hat=one_of(rng, ["none", "none", "none", "none", "cap", "beanie"]),
+        hat_color=_tinted(rng, _CLOTH),
         top=_tinted(rng, _CLOTH),
         top_second=_tinted(rng, _CLOTH),
-        top_pattern=_one_of(rng, ["plain", "open", "hoops", "stripes", "checks", "yoke", "print", "speckle"]),
+        top_pattern=one_of(rng, ["plain", "open", "hoops", "stripes", "checks", "yoke", "print", "speckle"]),
         repeats=int(rng.integers(3, 8)),
-        top_length=_one_of(rng, [0.48, 0.51, 0.54, 0.66, 0.76]),
-        long_sleeves=_one_of(rng, [False, True, True]),
+        top_length=one_of(rng, [0.49, 0.51, 0.54, 0.64, 0.74]),
+        long_sleeves=one_of(rng, [False, True, True]),
         bottom=_tinted(rng, _TROUSERS),
         bottom_second=_tinted(rng, _TROUSERS),
-        bottom_pattern=_one_of(rng, ["plain", "plain", "faded", "speckle", "seam"]),
-        bottom_kind=_one_of(rng, ["trousers", "trousers", "trousers", "shorts", "skirt"]),
+        bottom_pattern=one_of(rng, ["plain", "plain", "faded", "speckle", "seam"]),
+        bottom_kind=one_of(rng, ["trousers", "trousers", "trousers", "shorts", "skirt"]),
         shoes=_tinted(rng, _CLOTH),
-        bag=_one_of(rng, ["none", "none", "backpack", "shoulder", "hand"]),
+        bag=one_of(rng, ["none", "none", "backpack", "shoulder", "hand"]),
         bag_color=_tinted(rng, _CLOTH),
     )
 
 
-def random_view(rng: np.random.Generator) -> View:
-    """A look from any side in any light, drawn from `rng`."""
-    turn = _between(rng, -1, 1)  # the circle's rational points: no sine
-    front, side = (1 - turn * turn) / (1 + turn * turn), 2 * turn / (1 + turn * turn)
-    brightness, warmth = _between(rng, 0.7, 1.2), _between(rng, -0.06, 0.06)
-    return View(
-        front=_one_of(rng, [front, -front]),
-        side=side,
-        step=_between(rng, -1, 1),
-        height=_between(rng, 0.85, 0.95),
-        center=_between(rng, 0.45, 0.55),
-        top=_between(rng, 0.02, 0.04),
-        gain=(brightness * (1 + warmth), brightness, brightness * (1 - warmth)),
-        sun=_between(rng, -1, 1),
-        blur=int(rng.integers(0, 4)),
-        noise=int(rng.integers(1, 6)),
-        scenery=int(rng.integers(0, 2**31)),
+def look_alike(figure: Figure, rng: np.random.Generator) -> Figure:
+    """Somebody else in the same clothes: told apart by head, build, shoes and what is carried."""
+    other = random_figure(rng)
+    return replace(
+        figure,
+        height_m=min(max(figure.height_m + between(rng, -0.06, 0.06), 1.5), 1.95),
+        girth=figure.girth + between(rng, -0.06, 0.06),
+        cadence=other.cadence,
+        arm_swing=other.arm_swing,
+        skin=other.skin,
+        hair=other.hair,
+        hair_length=other.hair_length,
+        hat=other.hat,
+        shoes=other.shoes,
+        bag=other.bag,
+        bag_color=other.bag_color,
     )
 
 
-def figure_of(seed: int, index: int) -> tuple[Figure, np.random.Generator]:
-    """Person `index` of a seed, and a generator for their views: the same whoever else is asked for."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
-    return random_figure(rng), rng
+def unlikeness(one: Figure, other: Figure) -> float:
+    """How differently two people are dressed: distances of colours, and something for pattern and length."""
+    upper, lower = _distance(one.top, other.top), _distance(one.bottom, other.bottom)
+    cut = (one.top_pattern != other.top_pattern) + 5 * abs(one.top_length - other.top_length)
+    return upper + 0.7 * lower + 0.3 * _distance(one.top_second, other.top_second) + 40 * cut
 
 
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
+def between(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number drawn evenly from a range."""
     # Not rng.uniform, whose product and sum some compilers fuse.
     return low + (high - low) * float(rng.random())
 
 
-def _one_of(rng: np.random.Generator, choices: Sequence[Choice]) -> Choice:
+def one_of(rng: np.random.Generator, choices: Sequence[Choice]) -> Choice:
+    """One of the choices, each as likely."""
     return choices[int(rng.integers(len(choices)))]
 
 
 def _tinted(rng: np.random.Generator, palette: Sequence[Rgb]) -> Rgb:
     """A colour of the palette, a little off."""
-    red, green, blue = (channel + float(rng.integers(-9, 10)) for channel in _one_of(rng, palette))
+    red, green, blue = (channel + float(rng.integers(-9, 10)) for channel in one_of(rng, palette))
     return red, green, blue
+
+
+def _distance(one: Rgb, other: Rgb) -> float:
+    return sqrt(sum((a - b) * (a - b) for a, b in zip(one, other, strict=True)))
