@@ -1,0 +1,98 @@
+"""`reidkit street`: a rendered sequence with ground truth, for whoever has no data."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from reidkit.calibration.street.camera import CameraMotion
+from reidkit.calibration.street.sequence import write_sequence
+from reidkit.calibration.street.street import Street, StreetConfig
+from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
+
+
+def _size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a size such as 640x480", ctx, param)
+    return int(match[1]), int(match[2])
+
+
+@click.command("street", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="Folder to put the sequence's folder in."
+)
+@click.option("--name", help="Of the sequence's folder. Without it street-SEED.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another street.")
+@click.option("--people", type=int, default=10, show_default=True, help="How many walk here, look-alikes included.")
+@click.option("--look-alikes", type=int, default=2, show_default=True, help="How many wear somebody else's clothes.")
+@click.option("--frames", type=int, default=300, show_default=True, help="How many to render.")
+@click.option(
+    "--size",
+    callback=_size,
+    default="640x480",
+    metavar="WIDTHxHEIGHT",
+    show_default=True,
+    help="Of a frame, in pixels.",
+)
+@click.option("--fps", type=float, default=15, show_default=True, help="Frames per second.")
+@click.option("--camera", type=click.Choice(["still", "pan"]), default="still", show_default=True, help="How it moves.")
+@click.option("--images", is_flag=True, help="Write img1/*.jpg instead of street.mp4.")
+@json_option
+def street(
+    output: Path,
+    name: str | None,
+    seed: int,
+    people: int,
+    look_alikes: int,
+    frames: int,
+    size: tuple[int, int],
+    fps: float,
+    camera: CameraMotion,
+    images: bool,
+    as_json: bool,
+) -> None:
+    """Render a street full of people, with ground truth and a detector's boxes, in MOTChallenge's layout."""
+    config = StreetConfig(
+        seed=seed,
+        people=people,
+        look_alikes=look_alikes,
+        frames=frames,
+        width=size[0],
+        height=size[1],
+        fps=fps,
+        camera=camera,
+    )
+    folder = output / (name or f"street-{seed}")
+    written = write_sequence(Street(config), folder, images=images, on_frame=_progress(frames))
+    report = {
+        "input": str(written.input),
+        "detections": str(written.detections_file),
+        "gt": str(written.truth_file),
+        "frames": written.frames,
+        "identities": written.identities,
+        "boxes": written.boxes,
+        "detected": written.detections,
+    }
+    if as_json:
+        print_json(report)
+    else:
+        click.echo(
+            f"{written.frames} frames, {written.identities} people in {written.boxes} boxes, "
+            f"{written.detections} detections\n  {written.input}\n  {written.detections_file}\n  {written.truth_file}"
+        )
+
+
+def _progress(frames: int) -> Callable[[int], None] | None:
+    """Counts frames on the terminal; None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(number: int) -> None:
+        click.echo(f"\rframe {number} of {frames}" + "\n" * (number == frames), err=True, nl=False)
+
+    return show

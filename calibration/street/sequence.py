@@ -1,0 +1,145 @@
+"""Writes a street as a MOTChallenge sequence, whole or not at all.
+
+FOLDER/
+    seqinfo.ini
+    gt/gt.txt       frame,id,x,y,w,h,1,1,visibility     whole bodies of whoever can be seen
+    det/det.txt     frame,-1,x,y,w,h,score,-1,-1,-1
+    street.mp4      or, of images, img1/000001.jpg …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.calibration.street.street import Street, StreetFrame
+from reidkit.runtime.artifact.publication import publication
+from reidkit.runtime.errors import InvalidFile, MissingDependency
+from reidkit.runtime.video.sequence_info import FILE_NAME as SEQUENCE_INFO
+from reidkit.runtime.video.sinks import VideoSink
+
+TRUTH, DETECTIONS = Path("gt/gt.txt"), Path("det/det.txt")
+VIDEO, IMAGES = "street.mp4", "img1"
+_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSequence:
+    """What was written.
+
+    Attributes:
+        input: the video or the folder of images.
+        truth_file, detections_file: `gt.txt` and `det.txt`.
+        frames: how many.
+        identities: how many different people can be seen.
+        boxes: lines of ground truth.
+        detections: lines of detections.
+    """
+
+    input: Path
+    truth_file: Path
+    detections_file: Path
+    frames: int
+    identities: int
+    boxes: int
+    detections: int
+
+
+class _Sink(Protocol):
+    def write(self, image: NDArray[np.uint8], /) -> None: ...
+
+
+def write_sequence(
+    street: Street, folder: Path, *, images: bool = False, on_frame: Callable[[int], None] | None = None
+) -> WrittenSequence:
+    """Render a street into a folder that appears when all of it is there.
+
+    Args:
+        street: what to render.
+        folder: must be new or empty.
+        images: write a folder of JPEG images instead of a video.
+        on_frame: called with each frame's number when it is written.
+
+    Raises:
+        InvalidInput: the folder exists and holds something.
+        MissingDependency: PyAV, or OpenCV for images, is not installed.
+    """
+    config = street.config
+    with ExitStack() as stack:
+        new = stack.enter_context(publication(folder))
+        for file in (TRUTH, DETECTIONS):
+            (new / file).parent.mkdir()
+        truth = stack.enter_context((new / TRUTH).open("w", encoding="ascii"))
+        found = stack.enter_context((new / DETECTIONS).open("w", encoding="ascii"))
+        sink = stack.enter_context(
+            _images(new / IMAGES) if images else VideoSink.open(new / VIDEO, frame_rate=config.fps)
+        )
+        (new / SEQUENCE_INFO).write_text(
+            f"[Sequence]\nname={folder.name}\nimDir={IMAGES}\nframeRate={config.fps:g}\nseqLength={config.frames}\n"
+            f"imWidth={config.width}\nimHeight={config.height}\nimExt=.jpg\n",
+            encoding="utf-8",
+        )
+        seen: set[int] = set()
+        boxes = detections = 0
+        for number, frame in enumerate(street, 1):
+            sink.write(frame.image)
+            truth.writelines(_truth_lines(number, frame))
+            found.writelines(_detection_lines(number, frame))
+            seen.update(frame.ids.tolist())
+            boxes, detections = boxes + len(frame.ids), detections + len(frame.detections)
+            if on_frame is not None:
+                on_frame(number)
+    return WrittenSequence(
+        input=folder / (IMAGES if images else VIDEO),
+        truth_file=folder / TRUTH,
+        detections_file=folder / DETECTIONS,
+        frames=config.frames,
+        identities=len(seen),
+        boxes=boxes,
+        detections=detections,
+    )
+
+
+def _truth_lines(number: int, frame: StreetFrame) -> Iterator[str]:
+    for identity, box, visibility in zip(frame.ids, frame.boxes_xyxy, frame.visibility, strict=True):
+        yield f"{number},{identity},{_xywh(box)},1,1,{visibility:.3f}\n"
+
+
+def _detection_lines(number: int, frame: StreetFrame) -> Iterator[str]:
+    for box, score in zip(frame.detections.boxes_xyxy, frame.detections.scores, strict=True):
+        yield f"{number},-1,{_xywh(box)},{score:.3f},-1,-1,-1\n"
+
+
+def _xywh(box_xyxy: NDArray[np.float64]) -> str:
+    left, top, right, bottom = box_xyxy.tolist()
+    return f"{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f}"
+
+
+@contextmanager
+def _images(folder: Path) -> Iterator[_Sink]:
+    """Writes frames as numbered images."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingDependency("OpenCV", extra="video", purpose="writing images") from error
+    folder.mkdir()
+    yield _ImageSink(cv2, folder)
+
+
+class _ImageSink:
+    def __init__(self, cv2: Any, folder: Path) -> None:
+        self._cv2: Any = cv2
+        self._folder = folder
+        self._number = 0
+
+    def write(self, image: NDArray[np.uint8], /) -> None:
+        self._number += 1
+        path = self._folder / f"{self._number:06d}.jpg"
+        if not self._cv2.imwrite(str(path), image, [self._cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
+            raise InvalidFile(f"cannot write {path}", remedy="make room for it")
