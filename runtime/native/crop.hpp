@@ -1,12 +1,11 @@
 // Cuts a box out of a frame and resizes it into the caller's memory.
 //
-// Bilinear (OpenCV's INTER_LINEAR geometry): each source row that is needed is stretched once, the last two are kept,
-// and an output row blends them. Antialiased (Pillow's BILINEAR: a triangle as wide as the scale): source rows are
-// summed first, because that runs over contiguous bytes, then columns. Enlarging, the two are the same filter.
+// Bilinear, with OpenCV's geometry: each source row that is needed is stretched once, two are kept, and every output
+// row blends them. Antialiased, with Pillow's: source rows are summed first, as that runs over contiguous bytes, then
+// columns. Where a crop is enlarged the two are the same filter.
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -14,37 +13,16 @@
 
 #include "crop_kernels.hpp"
 #include "crop_kernels_avx512.hpp"
+#include "frame.hpp"
+#include "resampling.hpp"
 
 namespace reidkit {
-
-struct Frame {
-    const uint8_t* pixels;  // three interleaved channels
-    ptrdiff_t row_bytes;    // may be negative
-    int height;
-    int width;
-};
-
-struct Box {
-    int left, top, right, bottom;
-
-    int width() const { return right - left; }
-    int height() const { return bottom - top; }
-    bool empty() const { return right <= left || bottom <= top; }
-};
-
-// The pixels a box (x1, y1, x2, y2) covers: clipped to the frame, then truncated, as BoT-SORT cuts them.
-// The coordinates must be finite.
-inline Box pixels_of(const double* xyxy, const Frame& frame) {
-    auto clip = [](double value, int limit) { return static_cast<int>(std::clamp(value, 0.0, double(limit))); };
-    return {clip(xyxy[0], frame.width), clip(xyxy[1], frame.height), clip(xyxy[2], frame.width),
-            clip(xyxy[3], frame.height)};
-}
 
 // How a crop is written.
 struct CropFormat {
     int height, width;
-    bool planar;       // (3, height, width), else (height, width, 3)
-    bool swap_colors;  // RGB <-> BGR
+    bool planar;  // (3, height, width), else (height, width, 3)
+    bool swap_colors;
     bool antialias;
 };
 
@@ -70,16 +48,17 @@ struct CropKernels {
     }
 };
 
-// Cuts crops of one format; keeps its work space, so that only the first and ever larger boxes allocate.
+// Keeps its work space from crop to crop, so that it allocates only for the first ones and for ever larger boxes.
 // One thread at a time.
 class CropCutter {
   public:
     explicit CropCutter(InstructionSet set) : kernels_(set) {}
 
-    // out: 3 * height * width values, 0 ... 255; floats are not rounded. The box must not be empty.
-    template <class Out>
-    void cut(const Frame& frame, const Box& box, const CropFormat& format, Out* out) {
-        static_assert(std::is_same_v<Out, uint8_t> || std::is_same_v<Out, float>);
+    // Writes 3 * height * width values in 0 ... 255, bytes to the nearest and floats not rounded. The box lies in the
+    // frame and is not empty.
+    template <class Value>
+    void cut(const Frame& frame, const Box& box, const CropFormat& format, Value* out) {
+        static_assert(std::is_same_v<Value, uint8_t> || std::is_same_v<Value, float>);
         const bool shrinks = box.height() > format.height || box.width() > format.width;
         if (format.antialias && shrinks) {
             cut_antialiased(frame, box, format, out);
@@ -89,149 +68,105 @@ class CropCutter {
     }
 
   private:
-    // Which source samples make each output sample along one axis: `counts` samples from `firsts` on.
-    struct Taps {
-        std::vector<int32_t> firsts, counts;
-        std::vector<float> weights;
-        int stride;
-
-        // Pillow's precompute_coeffs for the triangle filter.
-        void plan(int source, int target) {
-            const double scale = double(source) / target;
-            const double support = std::max(scale, 1.0);
-            stride = static_cast<int>(std::ceil(support)) * 2 + 1;
-            firsts.resize(target);
-            counts.resize(target);
-            weights.resize(size_t(target) * stride);
-            for (int i = 0; i < target; ++i) {
-                const double center = (i + 0.5) * scale;
-                const int first = std::max(0, static_cast<int>(center - support + 0.5));
-                const int count = std::min(source, static_cast<int>(center + support + 0.5)) - first;
-                float* weight = weights.data() + size_t(i) * stride;
-                double total = 0;
-                for (int tap = 0; tap < count; ++tap) total += triangle((first + tap + 0.5 - center) / support);
-                for (int tap = 0; tap < count; ++tap)
-                    weight[tap] = float(triangle((first + tap + 0.5 - center) / support) / total);
-                firsts[i] = first;
-                counts[i] = count;
-            }
-        }
-
-        static double triangle(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
-    };
-
-    // Between which two samples of an axis an output sample lies: `part` of the way from `first` to the next.
-    struct Position {
-        int first;
-        double part;
-    };
-
-    // OpenCV's: pixel centres at half-integers, the edge repeated.
-    static Position position(int i, double scale, int source) {
-        const double at = std::max(0.0, (i + 0.5) * scale - 0.5);
-        const int first = static_cast<int>(at);
-        return first < source - 1 ? Position{first, at - first} : Position{source - 1, 0.0};
-    }
-
-    static int fixed_point(double part, int bits) { return static_cast<int>(part * (1 << bits) + 0.5); }
-
-    template <class T>
-    static Channels<T> channels_of(T* row, const CropFormat& format) {
-        const ptrdiff_t apart = format.planar ? format.width : 1;
-        T* outer[2] = {row, row + 2 * apart};
-        return {outer[format.swap_colors], row + apart, outer[!format.swap_colors], format.planar ? 1 : 3};
-    }
-
-    // Calls write(from, to, count) for each contiguous part of output row y.
-    template <class Out, class Write>
-    static void for_each_run(const CropFormat& format, int y, Out* out, Write write) {
-        const size_t width = format.width;
-        if (!format.planar) return write(0, out + y * 3 * width, int(3 * width));
-        for (size_t plane = 0; plane < 3; ++plane)
-            write(plane * width, out + (plane * format.height + y) * width, int(width));
-    }
-
-    template <class Out>
-    void cut_bilinear(const Frame& frame, const Box& box, const CropFormat& format, Out* out) {
-        const size_t row_size = 3 * size_t(format.width);
+    template <class Value>
+    void cut_bilinear(const Frame& frame, const Box& box, const CropFormat& format, Value* out) {
+        const size_t row_size = 3 * static_cast<size_t>(format.width);
         plan_columns(box.width(), format.width);
-        rows_.resize(2 * row_size);
-        int held[2] = {-1, -1};
-        auto stretched = [&](int y) {
-            int16_t* row = rows_.data() + (y & 1) * row_size;
-            if (held[y & 1] != y) {
-                stretch(frame.pixels + (box.top + y) * frame.row_bytes + 3 * ptrdiff_t(box.left), box, format, row);
-                held[y & 1] = y;
-            }
-            return static_cast<const int16_t*>(row);
+        stretched_.resize(2 * row_size);
+        int held[2] = {-1, -1};  // which row each half of `stretched_` has
+        const auto stretched_row = [&](int y) -> const int16_t* {
+            int16_t* row = stretched_.data() + (y % 2) * row_size;
+            if (held[y % 2] != y) stretch_row(frame.at(box.top + y, box.left), box.width(), format, row);
+            held[y % 2] = y;
+            return row;
         };
-        const double scale = double(box.height()) / format.height;
+        RowPrefetcher prefetcher(frame, box);
         for (int y = 0; y < format.height; ++y) {
-            const Position at = position(y, scale, box.height());
-            const auto weight = static_cast<int16_t>(std::min(fixed_point(at.part, row_weight_bits), 32767));
-            const int16_t* upper = stretched(at.first);
-            const int16_t* lower = weight == 0 ? upper : stretched(at.first + 1);
-            for_each_run(format, y, out, [&](size_t from, Out* to, int count) {
-                if constexpr (std::is_same_v<Out, uint8_t>) {
-                    kernels_.blend_rows_u8(upper + from, lower + from, weight, count, to);
+            const Position at = position_of(y, box.height(), format.height);
+            const int weight = std::min(at.fixed_point_part(row_weight_bits), (1 << row_weight_bits) - 1);
+            prefetcher.reach(at.first);
+            const int16_t* upper = stretched_row(at.first);
+            const int16_t* lower = weight == 0 ? upper : stretched_row(at.first + 1);
+            for_each_run(format, y, out, [&](size_t from, Value* to, int count) {
+                const auto blend = [&](auto kernel) {
+                    kernel(upper + from, lower + from, static_cast<int16_t>(weight), count, to);
+                };
+                if constexpr (std::is_same_v<Value, uint8_t>) {
+                    blend(kernels_.blend_rows_u8);
                 } else {
-                    kernels_.blend_rows_f32(upper + from, lower + from, weight, count, to);
+                    blend(kernels_.blend_rows_f32);
                 }
             });
         }
     }
 
-    // The last source pixel has no right neighbour: it is reached with the whole weight on the right one of its pair.
+    // The last source pixel has no right neighbour: it is the right one of its pair, with all the weight.
     void plan_columns(int source, int target) {
         offsets_.resize(target);
         column_weights_.resize(target);
-        const double scale = double(source) / target;
         for (int x = 0; x < target; ++x) {
-            Position at = position(x, scale, source);
+            Position at = position_of(x, source, target);
             if (at.first == source - 1 && source > 1) at = {source - 2, 1.0};
             offsets_[x] = 3 * at.first;
-            column_weights_[x] = fixed_point(at.part, column_weight_bits);
+            column_weights_[x] = at.fixed_point_part(column_weight_bits);
         }
     }
 
-    void stretch(const uint8_t* source, const Box& box, const CropFormat& format, int16_t* row) {
+    void stretch_row(const uint8_t* source, int source_width, const CropFormat& format, int16_t* row) {
         uint8_t pair[6];
-        if (box.width() == 1) {  // no pair to read
+        if (source_width == 1) {  // which has no pair
             std::copy_n(source, 3, pair);
             std::copy_n(source, 3, pair + 3);
             source = pair;
         }
-        kernels_.stretch_row(source, offsets_.data(), column_weights_.data(), format.width, channels_of(row, format));
+        kernels_.stretch_row(source, offsets_.data(), column_weights_.data(), format.width, channels_of(format, row));
     }
 
-    template <class Out>
-    void cut_antialiased(const Frame& frame, const Box& box, const CropFormat& format, Out* out) {
+    template <class Value>
+    void cut_antialiased(const Frame& frame, const Box& box, const CropFormat& format, Value* out) {
         const int source_size = 3 * box.width();
         row_taps_.plan(box.height(), format.height);
         column_taps_.plan(box.width(), format.width);
-        summed_.resize(size_t(source_size) + 1);
-        filtered_.resize(3 * size_t(format.width));
-        const uint8_t* corner = frame.pixels + box.top * frame.row_bytes + 3 * ptrdiff_t(box.left);
+        summed_.resize(static_cast<size_t>(source_size) + 1);  // sum_columns reads one more
+        filtered_.resize(3 * static_cast<size_t>(format.width));
+        RowPrefetcher prefetcher(frame, box);
         for (int y = 0; y < format.height; ++y) {
-            kernels_.sum_rows(corner + row_taps_.firsts[y] * frame.row_bytes, frame.row_bytes,
-                              row_taps_.weights.data() + size_t(y) * row_taps_.stride, row_taps_.counts[y], source_size,
-                              summed_.data());
-            kernels_.sum_columns(summed_.data(), column_taps_.firsts.data(), column_taps_.counts.data(),
-                                 column_taps_.weights.data(), column_taps_.stride, format.width,
-                                 channels_of(filtered_.data(), format));
-            for_each_run(format, y, out, [&](size_t from, Out* to, int count) {
-                if constexpr (std::is_same_v<Out, uint8_t>) {
-                    kernels_.round_row_u8(filtered_.data() + from, count, to);
+            const int first = row_taps_.firsts[y], count = row_taps_.count;
+            prefetcher.reach(first + count);
+            kernels_.sum_rows(frame.at(box.top + first, box.left), frame.row_bytes, row_taps_.weights_of(y), count,
+                              source_size, summed_.data());
+            kernels_.sum_columns(summed_.data(), column_taps_.firsts.data(), column_taps_.weights.data(),
+                                 column_taps_.count, format.width, channels_of(format, filtered_.data()));
+            for_each_run(format, y, out, [&](size_t from, Value* to, int run) {
+                if constexpr (std::is_same_v<Value, uint8_t>) {
+                    kernels_.round_row_u8(filtered_.data() + from, run, to);
                 } else {
-                    std::copy_n(filtered_.data() + from, count, to);
+                    std::copy_n(filtered_.data() + from, run, to);
                 }
             });
         }
     }
 
+    // Where the frame's channels go in a row of work space, which has the layout and the colours of the crop.
+    template <class T>
+    static Channels<T> channels_of(const CropFormat& format, T* row) {
+        const ptrdiff_t apart = format.planar ? format.width : 1, step = format.planar ? 1 : 3;
+        if (format.swap_colors) return {row + 2 * apart, row + apart, row, step};
+        return {row, row + apart, row + 2 * apart, step};
+    }
+
+    // Calls write(position in the row of work space, where to, how many) for the contiguous parts of output row y.
+    template <class Value, class Write>
+    static void for_each_run(const CropFormat& format, int y, Value* out, Write write) {
+        const size_t width = format.width;
+        if (!format.planar) return write(0, out + y * 3 * width, static_cast<int>(3 * width));
+        for (size_t plane = 0; plane < 3; ++plane)
+            write(plane * width, out + (plane * format.height + y) * width, format.width);
+    }
+
     const CropKernels kernels_;
     std::vector<int32_t> offsets_, column_weights_;
-    std::vector<int16_t> rows_;
+    std::vector<int16_t> stretched_;
     Taps row_taps_, column_taps_;
     std::vector<float> summed_, filtered_;
 };

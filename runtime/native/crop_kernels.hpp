@@ -88,18 +88,18 @@ REIDKIT_KERNEL void sum_rows(const uint8_t* __restrict rows, ptrdiff_t row_bytes
     }
 }
 
-// Output pixel x is the weighted sum of counts[x] pixels from firsts[x] on; its weights begin at weights[x * stride].
+// Output pixel x is the weighted sum of `taps` pixels from firsts[x] on; its weights begin at weights[x * taps].
 // Reads one float past the last pixel.
-REIDKIT_KERNEL void sum_columns(const float* row, const int32_t* firsts, const int32_t* counts, const float* weights,
-                                int stride, int width, Channels<float> out) {
+REIDKIT_KERNEL void sum_columns(const float* row, const int32_t* firsts, const float* weights, int taps, int width,
+                                Channels<float> out) {
     using Pixel [[gnu::vector_size(16)]] = float;  // three channels and a lane that nobody reads
     for (ptrdiff_t x = 0; x < width; ++x) {
         const float* source = row + 3 * static_cast<ptrdiff_t>(firsts[x]);
         Pixel sum = {};
-        for (int tap = 0; tap < counts[x]; ++tap) {
+        for (int tap = 0; tap < taps; ++tap) {
             Pixel pixel;
             std::memcpy(&pixel, source + 3 * tap, sizeof pixel);
-            sum += weights[x * stride + tap] * pixel;
+            sum += weights[x * taps + tap] * pixel;
         }
         out.first[x * out.step] = sum[0];
         out.second[x * out.step] = sum[1];

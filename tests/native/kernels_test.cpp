@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <memory>
+#include <new>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -22,6 +24,16 @@
 #include "crop.hpp"
 
 using namespace reidkit;
+
+static std::atomic<int> allocations = 0;
+
+void* operator new(size_t size) {
+    allocations.fetch_add(1, std::memory_order_relaxed);
+    if (void* memory = std::malloc(size)) return memory;
+    throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 #define CHECK(condition)                                                              \
     do {                                                                              \
@@ -177,6 +189,24 @@ void threads_cut_from_one_frame() {
     for (auto& thread : threads) thread.join();
 }
 
+void the_second_time_allocates_nothing() {
+    const HeapFrame heap(200, 300, 0, false);
+    std::vector<uint8_t> out(3 * 64 * 32);
+    std::vector<double> costs(40 * 50);
+    for (double& cost : costs) cost = between(0, 9) / 10.0;
+    CropCutter cutter(best_instruction_set());
+    Assigner assigner(best_instruction_set());
+    int before = 0;
+    for (int time = 0; time < 2; ++time) {
+        before = allocations;
+        for (const bool antialias : {false, true})
+            for (const Box& box : {Box{10, 20, 200, 190}, Box{0, 0, 10, 10}})
+                cutter.cut(heap.frame, box, {64, 32, true, true, antialias}, out.data());
+        assigner.solve({costs.data(), 40, 50, 50, 1}, 0.15);
+    }
+    CHECK(allocations == before);
+}
+
 // All assignments, each row trying its columns in rising order and then alone: the first of the cheapest.
 struct PlainAssigner {
     const CostMatrix& costs;
@@ -276,6 +306,7 @@ int main() {
     nothing_is_read_beyond_the_frame();
     boxes_are_clipped_and_truncated();
     threads_cut_from_one_frame();
+    the_second_time_allocates_nothing();
     assignments_equal_the_plain_ones();
     large_assignments_stay_in_range();
     costs_out_of_range_are_refused();
