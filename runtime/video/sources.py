@@ -22,6 +22,7 @@ from reidkit.runtime.errors import InvalidFile, MissingDependency
 from reidkit.runtime.video.sequence_info import FILE_NAME, read_sequence_info
 
 _IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+_VIDEO_SUFFIXES = frozenset((".264", ".avi", ".mkv", ".mov", ".mp4", ".webm"))
 _TEXT_CODECS = frozenset(("ansi", "bintext", "idf", "xbin"))  # FFmpeg renders text files as video
 _ASSUMED_RATE = 30.0
 _STREAM_TIMEOUT_S = 10.0
@@ -64,6 +65,8 @@ class Source(Protocol):
 def open_source(location: str | Path) -> Source:
     """Whatever `location` names: a video file, a URL, a folder of images, or a folder with a `seqinfo.ini`.
 
+    A sequence without its folder of images may hold one video instead.
+
     Raises:
         InvalidFile: nothing is there, or not a single frame can be decoded.
         MissingDependency: PyAV is not installed.
@@ -72,7 +75,9 @@ def open_source(location: str | Path) -> Source:
         return VideoSource(str(location), is_stream=True)
     path = Path(location)
     if (path / FILE_NAME).is_file():
-        return ImageSource(read_sequence_info(path / FILE_NAME).image_folder)
+        images = read_sequence_info(path / FILE_NAME).image_folder
+        videos = [] if images.is_dir() else [file for file in path.iterdir() if file.suffix.lower() in _VIDEO_SUFFIXES]
+        return VideoSource(str(videos[0])) if len(videos) == 1 else ImageSource(images)
     if path.is_dir():
         return ImageSource(path)
     return VideoSource(str(path))

@@ -184,6 +184,16 @@ def test_a_sequence_folder_is_read_by_its_seqinfo(tmp_path: Path) -> None:
     assert len(frames) == 2
 
 
+def test_a_sequence_may_hold_a_video_instead_of_images(tmp_path: Path) -> None:
+    (tmp_path / "seqinfo.ini").write_text("[Sequence]\nframeRate=7\n")
+    write_video(tmp_path / "any.mp4", IMAGES[:5])
+    frames, warning = frames_of(tmp_path)
+    assert (len(frames), warning) == (5, None)
+    write_video(tmp_path / "another.mp4", IMAGES[:5])
+    with pytest.raises(InvalidFile, match="img1"):
+        open_source(tmp_path)
+
+
 def test_seqinfo_is_found_by_the_source_and_by_the_detections(tmp_path: Path) -> None:
     (tmp_path / "seq" / "det").mkdir(parents=True)
     (tmp_path / "elsewhere" / "videos").mkdir(parents=True)
