@@ -27,7 +27,7 @@ using CropArray = nb::ndarray<nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using CostArray = nb::ndarray<const double, nb::ndim<2>, nb::device::cpu>;
 using IndexArray = nb::ndarray<nb::numpy, int64_t, nb::ndim<1>>;
 
-// Sizes in pixels stay where products of two and three of them, as bytes of a row, fit an int.
+// The bytes of a row of so many pixels fit an int.
 constexpr size_t largest_side = 1 << 24;
 
 [[noreturn]] void refuse(const std::string& message) { throw std::invalid_argument(message); }
