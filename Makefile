@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+MODEL ?= osnet_x0_25
+ARTIFACT = demo/$(MODEL)-openvino-fp32
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo test check bench clean
@@ -17,8 +19,23 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard runt
 	$(PIP) install --quiet --no-deps trackeval==1.3.0
 	touch $@
 
+# On a rendered street, or on your own: make demo VIDEO=shop.mp4 DETECTOR=yolox.onnx (or DETECTIONS=det.txt) WEIGHTS=…
 demo: $(VENV)/installed
-	$(BIN)/python -m reidkit.calibration.street.demo
+	$(BIN)/reid-export --model $(MODEL) $(if $(WEIGHTS),--weights $(WEIGHTS),--random-weights) --target openvino --output demo
+ifdef VIDEO
+	$(BIN)/reid-track --input $(VIDEO) $(if $(DETECTIONS),--detections $(DETECTIONS),--detector $(DETECTOR)) \
+		--reid $(ARTIFACT) --tracker tuned.yaml --output demo/tracks --draw
+else
+	$(BIN)/reidkit street --output demo --name street --seed 1
+	$(BIN)/reid-track --input demo/street --detections demo/street/det/det.txt \
+		--reid none --tracker tuned.yaml --output demo/by-overlap-alone
+	$(BIN)/reid-track --input demo/street --detections demo/street/det/det.txt \
+		--reid $(ARTIFACT) --tracker tuned.yaml --output demo/with-appearance --draw
+	@echo; echo "By overlap alone:"
+	@$(BIN)/reidkit eval --gt demo/street/gt/gt.txt --tracks demo/by-overlap-alone/tracks.txt
+	@echo; echo "With appearance:"
+	@$(BIN)/reidkit eval --gt demo/street/gt/gt.txt --tracks demo/with-appearance/tracks.txt
+endif
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
