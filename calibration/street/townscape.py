@@ -98,7 +98,7 @@ def _paint_tree(canvas: Canvas, tree: Tree, camera: Camera) -> None:
         # Lighter and smaller discs towards the sun make a ball of it; the first tuft is all behind the others.
         for size, lift, light in ((1.0, 0.0, 1.0), (0.72, 0.18, 1.08), (0.4, 0.34, 1.15))[: 3 if order else 1]:
             disc = canvas.ellipse((x - 0.7 * lift * radius, y - lift * radius), (size * radius, size * radius))
-            canvas.paint(disc, np.clip(green * light, 0, 255), opacity=0.9)
+            canvas.paint(disc, np.clip(green * light, 0, 255), opacity=1 if lift == 0 else 0.85)
 
 
 def _paint_beam(canvas: Canvas, z: float, prospect: Prospect) -> None:

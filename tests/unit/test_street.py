@@ -41,8 +41,8 @@ def digest(frames: list[StreetFrame]) -> str:
 
 def test_a_seed_gives_the_same_bytes_everywhere() -> None:
     still, pan = (Street(replace(SMALL, frames=4, camera=camera)) for camera in ("still", "pan"))
-    assert digest(list(still)) == "b454b43bfb22ef74bddf991934d844e5eff3770e1913cb677bbe98e5497a2a20"
-    assert digest(list(pan)) == "5a04209d2063af24f5b269e65cea09cab228d3cfb165f090f281898d5a87ce6d"
+    assert digest(list(still)) == "2d0bd70b3730ef1bfd24d562073215949af59b9fb2862f11b3ae9cfa7cccf06d"
+    assert digest(list(pan)) == "a33e300abcc992cd60178ae95071add5ac178e3d2231928d600c3e6a19e2ef6e"
     assert digest(list(still)) == digest(list(still))
 
 
@@ -58,7 +58,8 @@ def test_more_frames_show_the_same_people() -> None:
 def test_frames_hold_what_their_docstring_says(frames: list[StreetFrame]) -> None:
     assert len(frames) == len(Street(SMALL)) == SMALL.frames
     for frame in frames:
-        assert (frame.image.shape, frame.image.dtype) == ((SMALL.height, SMALL.width, 3), np.uint8)
+        assert frame.image.shape == (SMALL.height, SMALL.width, 3)
+        assert frame.image.dtype == np.uint8
         assert len(frame.ids) == len(frame.boxes_xyxy) == len(frame.visibility)
         assert set(frame.ids.tolist()) <= set(range(1, SMALL.people + 1))
         assert (np.diff(frame.ids) > 0).all()
