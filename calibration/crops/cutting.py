@@ -1,0 +1,92 @@
+"""Crops straight from a video: a few frames spread over it, and in each the people worth looking at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.calibration.crops.crop_set import CropSet
+from reidkit.runtime.detectors import Detections, Detector
+from reidkit.runtime.errors import InvalidFile, InvalidInput
+from reidkit.runtime.native import cut_crops
+from reidkit.runtime.video.mot_files import read_detections
+from reidkit.runtime.video.sources import Frame, open_source
+
+PERSON = 0
+MIN_SCORE = 0.5
+MIN_HEIGHT = 56
+"""Pixels; fewer show no clothes."""
+MIN_ASPECT, MAX_ASPECT = 1.4, 4.5
+"""Height over width of somebody who stands."""
+MIN_INSIDE = 0.85
+"""Share of a box that must lie in the frame."""
+
+
+def cut_from_video(
+    location: Path, *, height: int, width: int, detector: Detector | None = None, frames: int = 150
+) -> CropSet:
+    """People of a video, cut from at most `frames` frames spread evenly over it.
+
+    Args:
+        location: video file, folder of images, or a MOTChallenge sequence, whose own ``det/det.txt`` is used.
+        height: of each crop.
+        width: of each crop.
+        detector: finds the people where there is no ``det/det.txt``.
+        frames: most frames to look at; where nobody knows how many there are, every tenth.
+
+    Raises:
+        InvalidFile: the video cannot be read, or shows nobody who could be cut out.
+        InvalidInput: nothing tells where people are.
+    """
+    detect = _detections(location, detector)
+    source = open_source(location)
+    step = max(1, -(-source.frame_count // frames)) if source.frame_count else 10
+    cut: list[NDArray[np.uint8]] = []
+    names: list[str] = []
+    try:
+        for frame in source:
+            if (frame.index - 1) % step:
+                continue
+            boxes = _worthwhile(detect(frame), frame.image.shape[:2])
+            crops = np.empty((len(boxes), 3, height, width), np.uint8)
+            cut_crops(frame.image, boxes, crops, swap_colors=True, antialias=False)
+            cut.append(crops)
+            names += [f"{location.name}#{frame.index}.{row}" for row in range(len(boxes))]
+    finally:
+        source.close()
+    if not names:
+        raise InvalidFile(f"{location} shows nobody who could be cut out", remedy="leave it out, or check its boxes")
+    return CropSet(np.concatenate(cut), tuple(names))
+
+
+def _detections(location: Path, detector: Detector | None) -> Callable[[Frame], Detections]:
+    own = location / "det" / "det.txt"
+    if own.is_file():
+        by_frame = read_detections(own)
+        return lambda frame: by_frame.get(frame.index, Detections.none())
+    if detector is None:
+        raise InvalidInput(f"nothing tells where people are in {location}", remedy="name a --detector")
+    return lambda frame: detector.detect(frame.image)
+
+
+def _worthwhile(detections: Detections, size: tuple[int, int]) -> NDArray[np.float64]:
+    """The boxes, cut to the frame, that show a whole standing person large enough to tell clothes."""
+    height, width = size
+    boxes = detections.boxes_xyxy
+    inside = np.trunc(np.clip(boxes, 0, (width, height, width, height)))
+    across, tall = (boxes[:, 2:] - boxes[:, :2]).T
+    across_inside, tall_inside = (inside[:, 2:] - inside[:, :2]).T
+    keep = (
+        (detections.classes == PERSON)
+        & (detections.scores >= MIN_SCORE)
+        & (tall >= MIN_HEIGHT)
+        & (tall >= MIN_ASPECT * across)
+        & (tall <= MAX_ASPECT * across)
+        & (across_inside * tall_inside >= MIN_INSIDE * across * tall)
+        & (across_inside >= 1)
+    )
+    worthwhile: NDArray[np.float64] = inside[keep]
+    return worthwhile

@@ -1,0 +1,203 @@
+"""`reidkit distil`: a small model for the crops of your cameras, learned from a large one, without labels."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from reidkit.export.backbones import find_backbone
+from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
+
+if TYPE_CHECKING:
+    from reidkit.export.distillation import DistillationResult, Report
+
+_INTERRUPTED = 130
+_UNREADABLE_SHOWN = 20
+
+_folder = click.Path(file_okay=False, path_type=Path)
+_path = click.Path(path_type=Path)
+
+
+@click.command("distil", cls=ReidkitCommand)
+@click.option(
+    "--teacher",
+    type=_path,
+    required=True,
+    help="Artifact's folder, checkpoint of a backbone, or a vendor's .xml, .onnx.",
+)
+@click.option(
+    "--teacher-preprocessing", help="What a vendor's file takes, e.g. bgr-0-255-256x128, rgb-imagenet-256x128."
+)
+@click.option("--student", required=True, help="Backbone, e.g. osnet_x0_25.")
+@click.option("--init", "initial", type=_path, help="Weights to begin with.  [default: random ones]")
+@click.option("--crops", "folders", type=_folder, multiple=True, help="Folder of crops; may be repeated.")
+@click.option(
+    "--video", "videos", type=_path, multiple=True, help="Video to cut crops from, or a MOTChallenge sequence."
+)
+@click.option("--detector", type=_path, help="Detector's .onnx for videos without a det/det.txt.")
+@click.option(
+    "--diverse", type=click.IntRange(min=1), default=800, show_default=True, help="Crops to keep of all the videos."
+)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help=".safetensors to write.")
+@click.option("--labels", "gallery", type=_folder, help="Crops named by identity and camera, only to measure on.")
+@click.option("--terms", help="Terms of the training data, for the card.")
+@click.option("--views", type=click.IntRange(min=1), default=12, show_default=True, help="Views of each crop.")
+@click.option("--epochs", type=click.IntRange(min=1), default=90, show_default=True, help="Passes over the crops.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Time budget.  [default: none]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights, views and batches.")
+@click.option("--patience", type=click.IntRange(min=1), default=15, show_default=True, help="Epochs without progress.")
+@click.option(
+    "--unreadable",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="Share of a folder's images that may be unreadable; they are listed and skipped.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the unfinished training of this output.")
+@json_option
+def distil(
+    teacher: Path,
+    teacher_preprocessing: str | None,
+    student: str,
+    initial: Path | None,
+    folders: tuple[Path, ...],
+    videos: tuple[Path, ...],
+    detector: Path | None,
+    diverse: int,
+    output: Path,
+    gallery: Path | None,
+    terms: str | None,
+    views: int,
+    epochs: int,
+    minutes: float | None,
+    seed: int,
+    patience: int,
+    unreadable: float,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Train a small model to see likeness as a large one does, from crops without labels.
+
+    Writes the weights (float16), NAME.card.md and NAME.card.json. NAME.work beside them keeps the teacher's answers and
+    a checkpoint. Ctrl-C ends the training and writes the best weights so far; --resume goes on.
+    """
+    if not folders and not videos:
+        raise click.UsageError("name --crops or --video")
+    if output.suffix != ".safetensors":
+        raise click.UsageError("--output must end in .safetensors")
+    card = find_backbone(student)  # without torch this says so, before anything below imports it
+
+    from reidkit.export.distillation import CropSources, DistillationJob, Settings, Stopped
+    from reidkit.export.distillation import distil as run
+
+    job = DistillationJob(
+        teacher=teacher,
+        teacher_preprocessing=teacher_preprocessing,
+        student=card,
+        initial=initial,
+        sources=CropSources(
+            folders=folders, videos=videos, detector=detector, diverse=diverse, unreadable_share=unreadable
+        ),
+        output=output,
+        gallery=gallery,
+        settings=Settings(views=views, first_views=min(4, views), epochs=epochs, minutes=minutes, seed=seed),
+        patience=patience,
+        resume=resume,
+        **({} if terms is None else {"terms": terms}),
+    )
+    with _stop_signals() as stop, _Progress() as progress:
+        try:
+            result = run(job, on_report=progress, should_stop=stop.is_set)
+        except Stopped:
+            progress.clear()
+            click.echo("stopped before there was anything to keep; the teacher's answers are kept", err=True)
+            raise SystemExit(_INTERRUPTED) from None
+    for path in result.unreadable[:_UNREADABLE_SHOWN]:
+        click.echo(f"skipped, no image: {path}", err=True)
+    if len(result.unreadable) > _UNREADABLE_SHOWN:
+        click.echo(f"and {len(result.unreadable) - _UNREADABLE_SHOWN} more", err=True)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        click.echo(_summary(result))
+    if result.interrupted:
+        raise SystemExit(_INTERRUPTED)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Event]:
+    """An event that is set by Ctrl-C or a request to terminate; a second one ends the process the usual way."""
+    stop = Event()
+
+    def stop_soon(number: int, _: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, stop_soon)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Progress:
+    """One line on the terminal: the stage, how far, how long still. Nothing where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._shows = sys.stderr.isatty()
+        self._figures = ""
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Leave the line empty."""
+        if self._shows:
+            click.echo("\r\033[K", err=True, nl=False)
+
+    def __call__(self, report: Report) -> None:
+        """Show how it stands."""
+        if not self._shows:
+            return
+        if report.loss is not None and report.agreement is not None:
+            self._figures = f", loss {report.loss:.2f}, agreement {report.agreement:.1%}"
+        line = report.stage
+        if report.seconds_left is not None:
+            line = f"{report.progress:4.0%}, {_duration(report.seconds_left)} left{self._figures} ({report.stage})"
+        click.echo(f"\r\033[K{line}", err=True, nl=False)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+def _summary(result: DistillationResult) -> str:
+    card = result.card
+    weights, crops, course = card.weights, card.crops, card.course
+    lines = [
+        str(result.files[0]),
+        f"  student   {card.student}, {weights['bytes'] / 1e6:.2f} MB, from {card.initialisation}",
+        f"  teacher   {card.teacher['name']} in {card.teacher['precision']}",
+        f"  crops     {crops['count']}, {crops['held_out']} of them held out, {crops['unreadable']} unreadable",
+        f"  training  {course['epochs']:.1f} epochs in {course['minutes']:.1f} minutes: {course['ended']}",
+        f"  agreement {card.neighbour_agreement:.1%} of the ten nearest neighbours are the teacher's",
+    ]
+    lines += [
+        f"  {who:<9} mAP {scores.mean_average_precision:.1f}, rank-1 {scores.rank_1:.1f}"
+        for who, scores in card.labelled.items()
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,339 @@
+"""From crops and a teacher to a student's weights and its card.
+
+    crops ─ teacher ─ labels ─┐
+                              ├─ training ─ best average ─ weights.safetensors, card
+    student, random or given ─┘
+
+Beside the output lies a folder of work, ``NAME.work``: the teacher's labels by digest, and the training's last state,
+from which it resumes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from math import isfinite
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reidkit.calibration.crops import CropSet, read_crops
+from reidkit.calibration.metrics import read_gallery, score_retrieval
+from reidkit.export.backbones import ModelCard
+from reidkit.export.checkpoints import Checkpoint, load_backbone, random_backbone
+from reidkit.export.distillation.card import NOT_STATED, DistillationCard, Retrieval
+from reidkit.export.distillation.collection import CropSources, collect
+from reidkit.export.distillation.labels import Labels, Stopped
+from reidkit.export.distillation.pace import Pace
+from reidkit.export.distillation.teacher import Teacher, open_teacher
+from reidkit.export.distillation.training import Settings, Training
+from reidkit.export.distillation.validation import hold_out, neighbour_agreement
+from reidkit.export.distillation.work import State, half_precision, write_weights
+from reidkit.export.onnx import CropEmbedder
+from reidkit.runtime.artifact.digests import sha256_of
+from reidkit.runtime.errors import ExportFailure
+
+CHECKPOINT_S = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillationJob:
+    """What to train.
+
+    Attributes:
+        teacher: artifact, checkpoint or vendor file.
+        teacher_preprocessing: of a vendor file.
+        student: the backbone.
+        initial: weights to begin with, None for random ones.
+        sources: of crops.
+        output: the ``.safetensors`` file to write.
+        gallery: folder of labelled crops to measure teacher and student on; never learned from.
+        terms: of the training data, in the user's words.
+        settings: of the training.
+        patience: epochs at full size without a better agreement after which to stop.
+        resume: go on with an unfinished training.
+    """
+
+    teacher: Path
+    teacher_preprocessing: str | None = None
+    student: ModelCard
+    initial: Path | None = None
+    sources: CropSources
+    output: Path
+    gallery: Path | None = None
+    terms: str = NOT_STATED
+    settings: Settings = field(default_factory=Settings)
+    patience: int = 15
+    resume: bool = False
+
+    @property
+    def work(self) -> Path:
+        """Folder of labels and checkpoint."""
+        return self.output.with_suffix(".work")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How a training stands: its progress in [0, 1], and figures, None where there are none yet."""
+
+    stage: str
+    progress: float = 0.0
+    seconds_left: float | None = None
+    loss: float | None = None
+    agreement: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillationResult:
+    """The card of what was written, and what was skipped on the way."""
+
+    card: DistillationCard
+    files: tuple[Path, ...]
+    unreadable: tuple[Path, ...]
+    interrupted: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``reidkit distil --json`` prints."""
+        return {
+            **self.card.to_dict(),
+            "files": [str(path) for path in self.files],
+            "unreadable": [str(path) for path in self.unreadable],
+            "interrupted": self.interrupted,
+        }
+
+
+def distil(
+    job: DistillationJob,
+    *,
+    on_report: Callable[[Report], None] = lambda report: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> DistillationResult:
+    """Train a student and write its weights and card.
+
+    Args:
+        job: what to train.
+        on_report: told how it stands, a few times a minute.
+        should_stop: asked between steps; what is best so far is then written, and the training can be resumed.
+
+    Raises:
+        InvalidFile: a source, teacher or checkpoint cannot be read, or a file not be written.
+        InvalidInput: too few crops, or an unfinished training lies there unasked.
+        EngineFailure: the teacher gives no usable embedding.
+        ExportFailure: the training went astray.
+        Stopped: before there was anything to keep.
+    """
+    on_report(Report(stage="reading crops"))
+    teacher = open_teacher(job.teacher, preprocessing=job.teacher_preprocessing)
+    size = (job.student.preprocessing.height, job.student.preprocessing.width)
+    cache = job.work / "labels"
+    crops = collect(job.sources, teacher, size=size, cache=cache, should_stop=should_stop)
+    on_report(Report(stage=f"asking the teacher about {len(crops)} crops"))
+    seed = job.settings.seed
+    every = Labels.of(teacher, crops, seed=seed, folder=cache, should_stop=should_stop)
+    bank = every.of_view(0)
+    held = torch.from_numpy(hold_out(bank, seed=seed))
+    labels = Labels.of(
+        teacher, crops.pick((~held).nonzero().squeeze(1).numpy()), seed=seed, folder=cache, should_stop=should_stop
+    )
+    training = Training(
+        _backbone(job),
+        torch.from_numpy(labels.crops.images),
+        bank[~held],
+        normalization=job.student.preprocessing.normalization,
+        settings=job.settings,
+    )
+    course = _Course(
+        job,
+        training,
+        labels,
+        State(job.work / "training.pt", identity=_identity(job, every)),
+        validation=(torch.from_numpy(crops.images[held.numpy()]), bank[held]),
+        on_report=on_report,
+    )
+    ended = course.run(should_stop)
+    on_report(Report(stage="measuring", progress=training.progress))
+    card = _card(job, every, held, course, ended)
+    files = (job.output, *card.write(job.output))
+    if ended != "interrupted":
+        course.state.remove()
+    return DistillationResult(card=card, files=files, unreadable=crops.unreadable, interrupted=ended == "interrupted")
+
+
+class _Course:
+    """A training from its first epoch to its end, with views, validation and checkpoints."""
+
+    def __init__(
+        self,
+        job: DistillationJob,
+        training: Training,
+        labels: Labels,
+        state: State,
+        *,
+        validation: tuple[Tensor, Tensor],
+        on_report: Callable[[Report], None],
+    ) -> None:
+        self.training = training
+        self.state = state
+        self.best: dict[str, Tensor] = {}
+        self._job, self._labels, self._report = job, labels, on_report
+        self._validation = validation
+        self._best_agreement, self._best_epoch, self._best_size = -1.0, 0, training.size
+        self._saved_s = monotonic()
+        self._pace = Pace()
+
+    def run(self, should_stop: Callable[[], bool]) -> str:
+        """Train until the end; why it ended."""
+        self._resume()
+        training = self.training
+        while training.progress < 1:
+            try:
+                self._add_views()
+            except Stopped:
+                break
+            before_s, done = training.seconds, training.epochs_done
+            loss = training.run_epoch(should_pause=lambda: should_stop() or self._save_is_due())
+            self._pace.epochs(training.size, training.epochs_done - done, training.seconds - before_s)
+            if not isfinite(loss):
+                raise ExportFailure("the training went astray: its loss is not finite", remedy="try another --seed")
+            if training.step_in_epoch == 0:
+                self._validate(loss)
+            if should_stop():
+                break
+            if self._save_is_due():
+                self._save()
+            if training.size == self._best_size and training.epoch - self._best_epoch > self._job.patience:
+                return "no better for a while"
+        self._save()
+        if training.step == 0:
+            raise Stopped
+        return "interrupted" if training.progress < 1 else "complete"
+
+    def _resume(self) -> None:
+        content = self.state.read(resume=self._job.resume)
+        if content is None:
+            return
+        for view in range(1, content["training"]["used"].shape[1]):
+            self.training.add_view(self._labels.of_view(view))
+        self.training.restore(content["training"])
+        self.best = content["best"]
+        self._best_agreement, self._best_epoch = content["score"]
+        self._best_size = tuple(content["size"])
+
+    def _save_is_due(self) -> bool:
+        return monotonic() - self._saved_s > CHECKPOINT_S
+
+    def _save(self) -> None:
+        self._saved_s = monotonic()
+        self.state.write(
+            {
+                "training": self.training.state(),
+                "best": self.best,
+                "score": [self._best_agreement, self._best_epoch],
+                "size": list(self._best_size),
+            }
+        )
+
+    def _add_views(self) -> None:
+        for view in self.training.views_missing:
+            started_s = monotonic()
+            self._report(self._now(f"asking the teacher about view {view}"))
+            self.training.add_view(self._labels.of_view(view))
+            self._pace.view(monotonic() - started_s)
+            self.training.seconds += monotonic() - started_s
+
+    def _validate(self, loss: float) -> None:
+        """Keep the averaged weights where they agree with the teacher better than any before at this size."""
+        training, (crops, bank) = self.training, self._validation
+        started_s = monotonic()
+        agreement = neighbour_agreement(training.embed(crops), bank)
+        if agreement >= self._best_agreement or training.size != self._best_size:
+            self.best = {key: tensor.clone() for key, tensor in training.backbone.state_dict().items()}
+            self._best_agreement, self._best_epoch, self._best_size = agreement, training.epoch, training.size
+        training.seconds += monotonic() - started_s
+        self._report(self._now("training", loss=loss, agreement=agreement))
+
+    def _now(self, stage: str, *, loss: float | None = None, agreement: float | None = None) -> Report:
+        left = self._pace.left(self.training)
+        return Report(stage=stage, progress=self.training.progress, seconds_left=left, loss=loss, agreement=agreement)
+
+
+def _backbone(job: DistillationJob) -> nn.Module:
+    """The student's network, to be trained."""
+    if job.initial is None:
+        module = random_backbone(job.student, seed=job.settings.seed)
+    else:
+        module, _ = load_backbone(job.student, Checkpoint.read(job.initial))
+    return module.requires_grad_(True)
+
+
+def _identity(job: DistillationJob, every: Labels) -> str:
+    settings = {key: value for key, value in asdict(job.settings).items() if key not in ("epochs", "minutes")}
+    initial = sha256_of(job.initial) if job.initial is not None else "random"
+    parts = [job.student.name, initial, every.teacher.identity, every.crops_sha256, settings]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _card(job: DistillationJob, every: Labels, held: Tensor, course: _Course, ended: str) -> DistillationCard:
+    """Write the best weights, and measure what was written."""
+    training, teacher, crops = course.training, every.teacher, every.crops
+    module = training.backbone
+    if course.best:
+        module.load_state_dict(course.best)
+    write_weights(half_precision(module), job.output)
+    written = Checkpoint.read(job.output)
+    student = CropEmbedder(load_backbone(job.student, written)[0], job.student.preprocessing)
+    unit = functional.normalize(torch.from_numpy(student.embed(crops.images[held.numpy()])))
+    sources = [*job.sources.folders, *job.sources.videos]
+    initial = f"{job.initial.name}, sha256 {sha256_of(job.initial)}" if job.initial else "random weights"
+    return DistillationCard(
+        student=job.student.name,
+        weights={
+            "file": job.output.name,
+            "sha256": written.sha256,
+            "bytes": job.output.stat().st_size,
+            "dtype": "float16",
+        },
+        initialisation=initial,
+        teacher={"name": teacher.name, "sha256": teacher.sha256, "precision": teacher.precision},
+        crops={
+            "count": len(crops),
+            "sha256": every.crops_sha256,
+            "sources": [path.name for path in sources],
+            "held_out": int(held.sum()),
+            "unreadable": len(crops.unreadable),
+        },
+        terms=job.terms,
+        settings=asdict(job.settings),
+        course={
+            "epochs": training.epochs_done,
+            "minutes": training.seconds / 60,
+            "ended": ended,
+        },
+        neighbour_agreement=neighbour_agreement(unit, every.of_view(0)[held]),
+        labelled=_retrieval(job.gallery, job, teacher, student) if job.gallery is not None else {},
+        toolchain={library: version(library) for library in ("reidkit", "torch")},
+    )
+
+
+def _retrieval(folder: Path, job: DistillationJob, teacher: Teacher, student: CropEmbedder) -> dict[str, Retrieval]:
+    """Teacher and student on labelled crops."""
+    gallery = read_gallery(folder)
+    images = read_crops(gallery.paths, job.student.preprocessing)
+    crops = CropSet(images, tuple(path.name for path in gallery.paths))
+    asked = Labels.of(teacher, crops, seed=0, folder=job.work / "labels").of_view(0).numpy()
+    figures = {}
+    for who, embeddings in {"teacher": asked, "student": student.embed(images)}.items():
+        scores = score_retrieval(gallery, embeddings)
+        figures[who] = Retrieval(
+            mean_average_precision=100 * scores.mean_average_precision,
+            rank_1=100 * scores.rank(1),
+            queries=scores.queries,
+            crops=len(images),
+        )
+    return figures

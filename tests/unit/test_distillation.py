@@ -1,0 +1,330 @@
+"""Distillation in miniature: a small teacher in an ONNX file, a smaller student, a few painted crops."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+cv2 = pytest.importorskip("cv2", reason="crops are read by OpenCV")
+onnx = pytest.importorskip("onnx", reason="the small teacher is written as ONNX")
+pytest.importorskip("openvino", reason="a vendor's file is run by OpenVINO")
+torch = pytest.importorskip("torch", reason="a student is trained by torch")
+
+from safetensors.torch import load_file  # noqa: E402
+from torch import nn  # noqa: E402
+
+from reidkit.calibration.crops import farthest_points  # noqa: E402
+from reidkit.export.backbones import ModelCard  # noqa: E402
+from reidkit.export.commands.distil import distil as command  # noqa: E402
+from reidkit.export.distillation import CropSources, DistillationJob, Settings, Stopped, distil  # noqa: E402
+from reidkit.export.distillation.losses import likeness_loss  # noqa: E402
+from reidkit.export.distillation.validation import hold_out, neighbour_agreement  # noqa: E402
+from reidkit.export.distillation.vendor import parse_preprocessing  # noqa: E402
+from reidkit.export.distillation.views import draw_views, render  # noqa: E402
+from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize  # noqa: E402
+from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile, InvalidInput  # noqa: E402
+
+HEIGHT, WIDTH = 32, 16
+CROPS = 60
+SETTINGS = Settings(epochs=4, first_views=2, views=3, views_until=0.5, batch=16, neighbours=5, warmup_steps=2)
+
+
+def _student() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
+    )
+
+
+STUDENT = ModelCard(
+    name="tiny",
+    family="tiny",
+    build=_student,
+    preprocessing=Preprocessing(
+        height=HEIGHT,
+        width=WIDTH,
+        color="rgb",
+        layout="nchw",
+        dtype="uint8",
+        resize=Resize(kernel="bilinear", antialias=False),
+        normalization=Normalization(where="graph", scale=1 / 255, mean=[0.5] * 3, std=[0.25] * 3),
+    ),
+    source="this test",
+    terms="none",
+)
+
+
+def _write_teacher(path: Path, *, operator: str = "Identity") -> Path:
+    """Mean colours of four quarters, through one operator."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    pool = [HEIGHT // 2, WIDTH // 2]
+    nodes = [
+        helper.make_node("AveragePool", ["crops"], ["pooled"], kernel_shape=pool, strides=pool),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node(operator, ["flat"], ["embedding"]),
+    ]
+    shapes = ["N", 3, HEIGHT, WIDTH], ["N", 12]
+    graph = helper.make_graph(
+        nodes,
+        "teacher",
+        [helper.make_tensor_value_info("crops", kind, shapes[0])],
+        [helper.make_tensor_value_info("embedding", kind, shapes[1])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty people in two colours each, seen by three cameras."""
+    folder = tmp_path_factory.mktemp("crops")
+    rng = np.random.default_rng(0)
+    colours = rng.integers(30, 225, (CROPS // 3, 2, 3))
+    for person, (shirt, trousers) in enumerate(colours, 1):
+        for camera in range(1, 4):
+            image = np.concatenate([np.tile(shirt, (20, 18, 1)), np.tile(trousers, (20, 18, 1))])
+            noisy = np.clip(image + rng.normal(0, 12, image.shape), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / f"{person:04d}_c{camera}s1_{camera:06d}_00.png"), noisy)
+    return folder
+
+
+@pytest.fixture
+def job(tmp_path: Path, crops: Path) -> DistillationJob:
+    """A job that takes a second."""
+    return DistillationJob(
+        teacher=_write_teacher(tmp_path / "teacher.onnx"),
+        teacher_preprocessing=f"bgr-0-255-{HEIGHT}x{WIDTH}",
+        student=STUDENT,
+        sources=CropSources(folders=(crops,)),
+        output=tmp_path / "weights" / "tiny.safetensors",
+        settings=SETTINGS,
+    )
+
+
+def _after(calls: int) -> Callable[[], bool]:
+    """A request to stop that comes after so many questions."""
+    left = iter(range(calls))
+    return lambda: next(left, None) is None
+
+
+def _same_weights(one: Path, other: Path) -> bool:
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_training_writes_weights_and_a_card(job: DistillationJob, crops: Path) -> None:
+    result = distil(replace(job, gallery=crops, terms="painted, free"))
+    tensors = load_file(job.output)
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert tensors.keys() == {key for key in _student().state_dict() if not key.endswith("num_batches_tracked")}
+    card = json.loads(job.output.with_suffix(".card.json").read_text())
+    assert card == result.card.to_dict()
+    assert card["terms"] == "painted, free"
+    assert card["course"]["ended"] == "complete"
+    assert card["labelled"]["teacher"]["mean_average_precision"] > 90
+    text = job.output.with_suffix(".card.md").read_text()
+    assert all(part in text for part in ("painted, free", card["crops"]["sha256"], "mAP"))
+    assert sorted(path.name for path in job.work.iterdir()) == ["labels"]
+
+
+def test_a_killed_training_resumes_to_the_same_weights(job: DistillationJob, tmp_path: Path) -> None:
+    distil(job)
+    again = replace(job, output=tmp_path / "again" / "tiny.safetensors")
+    stopped = distil(again, should_stop=_after(14))
+    assert stopped.interrupted
+    assert 0 < stopped.card.course["epochs"] < SETTINGS.epochs
+    assert not _same_weights(job.output, again.output)
+    assert not distil(replace(again, resume=True)).interrupted
+    assert _same_weights(job.output, again.output)
+
+
+def test_stopping_leaves_the_best_weights_and_says_so(job: DistillationJob) -> None:
+    result = distil(job, should_stop=_after(14))
+    assert result.card.course["ended"] == "interrupted"
+    assert job.output.is_file()
+    assert (job.work / "training.pt").is_file()
+
+
+def test_stopping_before_the_first_step_leaves_nothing(job: DistillationJob) -> None:
+    with pytest.raises(Stopped):
+        distil(job, should_stop=lambda: True)
+    assert not job.output.exists()
+
+
+def test_an_unfinished_training_is_not_lost_by_starting_anew(job: DistillationJob) -> None:
+    distil(job, should_stop=_after(14))
+    with pytest.raises(InvalidInput, match=r"unfinished training.*--resume"):
+        distil(job)
+    other = replace(job, resume=True, settings=replace(SETTINGS, seed=7))
+    with pytest.raises(InvalidInput, match="another student, teacher, set of crops or settings"):
+        distil(other)
+
+
+def test_a_damaged_checkpoint_is_told(job: DistillationJob) -> None:
+    job.work.mkdir(parents=True)
+    (job.work / "training.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(InvalidFile, match="damaged"):
+        distil(replace(job, resume=True))
+
+
+def test_the_teacher_is_asked_once(job: DistillationJob, tmp_path: Path) -> None:
+    distil(job)
+    answers = {path: path.stat().st_mtime_ns for path in (job.work / "labels").iterdir()}
+    assert len(answers) == SETTINGS.views
+    distil(job)
+    assert {path: path.stat().st_mtime_ns for path in (job.work / "labels").iterdir()} == answers
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(job: DistillationJob, tmp_path: Path) -> None:
+    outputs = [tmp_path / name / "tiny.safetensors" for name in "abc"]
+    for output, seed in zip(outputs, (0, 0, 1), strict=True):
+        distil(replace(job, output=output, settings=replace(SETTINGS, seed=seed)))
+    assert _same_weights(outputs[0], outputs[1])
+    assert not _same_weights(outputs[0], outputs[2])
+
+
+def test_a_student_learns(job: DistillationJob) -> None:
+    few, many = (replace(SETTINGS, epochs=epochs, learning_rate=0.02) for epochs in (1, 12))
+    before = distil(replace(job, settings=few)).card.neighbour_agreement
+    assert distil(replace(job, settings=many)).card.neighbour_agreement >= before
+
+
+def test_it_begins_with_given_weights(job: DistillationJob, tmp_path: Path) -> None:
+    distil(job)
+    further = replace(job, output=tmp_path / "further" / "tiny.safetensors", initial=job.output)
+    assert distil(further).card.initialisation.startswith("tiny.safetensors, sha256 ")
+
+
+def test_a_time_budget_ends_a_training(job: DistillationJob) -> None:
+    result = distil(replace(job, settings=replace(SETTINGS, epochs=10_000, minutes=0.02)))
+    assert result.card.course["ended"] == "complete"
+
+
+def test_a_teacher_that_yields_nan_is_refused(job: DistillationJob) -> None:
+    teacher = _write_teacher(job.teacher.with_name("nan.onnx"), operator="Acos")
+    with pytest.raises(EngineFailure, match=r"nan.onnx gives NaN.*for \d+ of \d+ crops \(0001_c1"):
+        distil(replace(job, teacher=teacher))
+    assert not job.output.exists()
+
+
+def test_a_vendor_file_needs_its_preprocessing_named(job: DistillationJob) -> None:
+    with pytest.raises(InvalidConfig, match="--teacher-preprocessing"):
+        distil(replace(job, teacher_preprocessing=None))
+    with pytest.raises(InvalidConfig, match="names no preprocessing"):
+        distil(replace(job, teacher_preprocessing="bgr"))
+
+
+def test_a_file_that_is_no_model_is_told(job: DistillationJob) -> None:
+    job.teacher.write_bytes(b"no model")
+    with pytest.raises(InvalidFile, match="OpenVINO cannot run"):
+        distil(job)
+
+
+def test_an_empty_folder_is_told(job: DistillationJob, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidFile, match="holds no images"):
+        distil(replace(job, sources=CropSources(folders=(tmp_path / "empty",))))
+
+
+def test_unreadable_images_are_skipped_up_to_a_share(job: DistillationJob, crops: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for path in crops.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "0000_no_image.jpg").write_bytes(b"no image")
+    result = distil(replace(job, sources=CropSources(folders=(folder,), unreadable_share=0.05)))
+    assert [path.name for path in result.unreadable] == ["0000_no_image.jpg"]
+    assert result.card.crops["count"] == CROPS
+    with pytest.raises(InvalidFile, match=r"1 of 61 files .* \(0000_no_image.jpg\)"):
+        distil(replace(job, sources=CropSources(folders=(folder,), unreadable_share=0.0)))
+
+
+@contextmanager
+def _room_for(size: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_file(job: DistillationJob) -> None:
+    with _room_for(1000), pytest.raises(InvalidFile, match="cannot write"):
+        distil(job)
+    assert not [path for path in job.work.rglob("*") if path.is_file()]
+
+
+def test_the_command_prints_one_object(job: DistillationJob, crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reidkit.export.commands.distil.find_backbone", lambda name: STUDENT)
+    arguments = ["--teacher", job.teacher, "--teacher-preprocessing", job.teacher_preprocessing, "--student", "tiny"]
+    arguments += ["--crops", crops, "--output", job.output, "--epochs", 1, "--views", 2, "--labels", crops, "--json"]
+    answer = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    assert answer.exit_code == 0, answer.output
+    report = json.loads(answer.stdout)
+    assert report["labelled"]["student"]["queries"] == CROPS
+    assert report["files"][0] == str(job.output)
+    assert answer.stderr == ""
+
+
+def _numbers(count: int, view: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(draw_views(count, seed=0, view=view)), torch.full((count,), view > 0)
+
+
+def test_view_0_is_the_crop_itself() -> None:
+    crops = torch.randint(0, 256, (5, 3, HEIGHT, WIDTH), dtype=torch.uint8)
+    shown = render(crops, torch.arange(5), *_numbers(5, 0), size=(HEIGHT, WIDTH))
+    assert torch.allclose(shown, crops.float(), atol=1e-2)
+
+
+def test_a_view_is_the_same_in_any_company() -> None:
+    crops = torch.randint(0, 256, (40, 3, HEIGHT, WIDTH), dtype=torch.uint8)
+    numbers, changed = _numbers(40, 1)
+    together = render(crops, torch.arange(40), numbers, changed, size=(HEIGHT, WIDTH))
+    alone = render(crops, torch.tensor([7]), numbers[7:8], changed[7:8], size=(HEIGHT, WIDTH))
+    assert torch.allclose(together[7], alone[0], atol=1e-3)
+    assert 0 <= together.min() < together.max() <= 255
+    assert not torch.allclose(together, crops.float(), atol=1)
+
+
+def test_the_loss_is_least_where_the_student_is_the_teacher() -> None:
+    teacher = nn.functional.normalize(torch.randn(12, 8, generator=torch.Generator().manual_seed(0)))
+    same = likeness_loss(teacher, teacher, teacher, teacher)
+    other = likeness_loss(teacher.roll(1, 0), teacher.roll(1, 0), teacher, teacher)
+    assert abs(float(same)) < 1e-5 < float(other)
+
+
+def test_whole_neighbourhoods_are_held_out() -> None:
+    people = np.repeat(np.eye(50, dtype=np.float32), 10, axis=0)
+    held = hold_out(torch.from_numpy(people), seed=0)
+    per_person: NDArray[np.int64] = held.reshape(50, 10).sum(axis=1)
+    assert set(per_person.tolist()) == {0, 10}
+    assert 0 < held.mean() <= 0.1
+
+
+def test_agreement_is_one_with_oneself() -> None:
+    unit = nn.functional.normalize(torch.randn(30, 8, generator=torch.Generator().manual_seed(0)))
+    assert neighbour_agreement(unit, unit, nearest=5) == 1
+    assert neighbour_agreement(unit[torch.randperm(30)], unit, nearest=5) < 0.6
+
+
+def test_the_sampler_takes_one_of_each_before_it_takes_two() -> None:
+    embeddings = np.repeat(np.eye(6), 4, axis=0) + 1e-3 * np.random.default_rng(0).random((24, 6))
+    chosen = farthest_points(embeddings, 6)
+    assert sorted(chosen // 4) == list(range(6))
+    assert len(farthest_points(embeddings, 99)) == 24
+
+
+def test_preprocessing_names_keep_the_colours_in_order() -> None:
+    how = parse_preprocessing("bgr-imagenet-256x128").normalization
+    assert how.mean == [0.406, 0.456, 0.485]
+    assert parse_preprocessing("rgb-0-1-384x128").height == 384
