@@ -10,7 +10,7 @@ MODEL ?= osnet_x0_25
 ARTIFACT = demo/$(MODEL)-openvino-fp32
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check sanitize bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard runtime/native/*.cpp runtime/native/*.hpp)
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +46,9 @@ check: $(VENV)/installed
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.hpp')
 	$(BIN)/mypy
 	PYTHONPATH=.typing $(BIN)/lint-imports
+
+sanitize: $(VENV)/installed
+	PATH="$(abspath $(BIN)):$$PATH" cmake --workflow --preset asan
 
 bench:
 	bench/run
