@@ -21,12 +21,13 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard runt
 
 # On a rendered street, or on your own: make demo VIDEO=shop.mp4 DETECTOR=yolox.onnx (or DETECTIONS=det.txt) WEIGHTS=…
 demo: $(VENV)/installed
+	rm -rf demo
 	$(BIN)/reid-export --model $(MODEL) $(if $(WEIGHTS),--weights $(WEIGHTS),--random-weights) --target openvino --output demo
 ifdef VIDEO
 	$(BIN)/reid-track --input $(VIDEO) $(if $(DETECTIONS),--detections $(DETECTIONS),--detector $(DETECTOR)) \
 		--reid $(ARTIFACT) --tracker tuned.yaml --output demo/tracks --draw
 else
-	$(BIN)/reidkit street --output demo --name street --seed 1
+	$(BIN)/reidkit street --output demo --name street
 	$(BIN)/reid-track --input demo/street --detections demo/street/det/det.txt \
 		--reid none --tracker tuned.yaml --output demo/by-overlap-alone
 	$(BIN)/reid-track --input demo/street --detections demo/street/det/det.txt \
