@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -12,7 +10,7 @@ import click
 from reidkit.calibration.street.camera import CameraMotion
 from reidkit.calibration.street.sequence import write_sequence
 from reidkit.calibration.street.street import Street, StreetConfig
-from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
+from reidkit.runtime.commands.shell import ProgressLine, ReidkitCommand, json_option, print_json
 
 
 def _size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
@@ -68,7 +66,10 @@ def street(
         camera=camera,
     )
     folder = output / (name or f"street-{seed}")
-    written = write_sequence(Street(config), folder, images=images, on_frame=_progress(frames))
+    with ProgressLine() as line:
+        written = write_sequence(
+            Street(config), folder, images=images, on_frame=lambda number: line.write(f"frame {number} of {frames}")
+        )
     report = {
         "input": str(written.input),
         "detections": str(written.detections_file),
@@ -85,14 +86,3 @@ def street(
             f"{written.frames} frames, {written.identities} people in {written.boxes} boxes, "
             f"{written.detections} detections\n  {written.input}\n  {written.detections_file}\n  {written.truth_file}"
         )
-
-
-def _progress(frames: int) -> Callable[[int], None] | None:
-    """Counts frames on the terminal; None where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(number: int) -> None:
-        click.echo(f"\rframe {number} of {frames}" + "\n" * (number == frames), err=True, nl=False)
-
-    return show

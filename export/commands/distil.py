@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from threading import Event
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from reidkit.export.backbones import find_backbone
-from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
+from reidkit.runtime.commands.shell import (
+    INTERRUPTED,
+    ProgressLine,
+    ReidkitCommand,
+    json_option,
+    print_json,
+    stop_signals,
+)
 
 if TYPE_CHECKING:
     from reidkit.export.distillation import DistillationResult, Report
 
-_INTERRUPTED = 130
 _UNREADABLE_SHOWN = 20
 
 _folder = click.Path(file_okay=False, path_type=Path)
@@ -113,13 +114,13 @@ def distil(
         resume=resume,
         **({} if terms is None else {"terms": terms}),
     )
-    with _stop_signals() as stop, _Progress() as progress:
+    with stop_signals() as stop, ProgressLine() as line:
         try:
-            result = run(job, on_report=progress, should_stop=stop.is_set)
+            result = run(job, on_report=_progress(line), should_stop=stop.is_set)
         except Stopped:
-            progress.clear()
+            line.write("")
             click.echo("stopped before there was anything to keep; the teacher's answers are kept", err=True)
-            raise SystemExit(_INTERRUPTED) from None
+            raise SystemExit(INTERRUPTED) from None
     for path in result.unreadable[:_UNREADABLE_SHOWN]:
         click.echo(f"skipped, no image: {path}", err=True)
     if len(result.unreadable) > _UNREADABLE_SHOWN:
@@ -129,56 +130,23 @@ def distil(
     else:
         click.echo(_summary(result))
     if result.interrupted:
-        raise SystemExit(_INTERRUPTED)
+        raise SystemExit(INTERRUPTED)
 
 
-@contextmanager
-def _stop_signals() -> Iterator[Event]:
-    """An event that is set by Ctrl-C or a request to terminate; a second one ends the process the usual way."""
-    stop = Event()
+def _progress(line: ProgressLine) -> Callable[[Report], None]:
+    """Shows the stage, how far, how long still."""
+    figures = ""
 
-    def stop_soon(number: int, _: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, stop_soon)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Progress:
-    """One line on the terminal: the stage, how far, how long still. Nothing where stderr is no terminal."""
-
-    def __init__(self) -> None:
-        self._shows = sys.stderr.isatty()
-        self._figures = ""
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Leave the line empty."""
-        if self._shows:
-            click.echo("\r\033[K", err=True, nl=False)
-
-    def __call__(self, report: Report) -> None:
-        """Show how it stands."""
-        if not self._shows:
-            return
+    def show(report: Report) -> None:
+        nonlocal figures
         if report.loss is not None and report.agreement is not None:
-            self._figures = f", loss {report.loss:.2f}, agreement {report.agreement:.1%}"
-        line = report.stage
+            figures = f", loss {report.loss:.2f}, agreement {report.agreement:.1%}"
+        text = report.stage
         if report.seconds_left is not None:
-            line = f"{report.progress:4.0%}, {_duration(report.seconds_left)} left{self._figures} ({report.stage})"
-        click.echo(f"\r\033[K{line}", err=True, nl=False)
+            text = f"{report.progress:4.0%}, {_duration(report.seconds_left)} left{figures} ({report.stage})"
+        line.write(text)
+
+    return show
 
 
 def _duration(seconds: float) -> str:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 from time import monotonic
-from types import FrameType
 
 import click
 
-from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
+from reidkit.runtime.commands.shell import (
+    INTERRUPTED,
+    ProgressLine,
+    ReidkitCommand,
+    json_option,
+    print_json,
+    stop_signals,
+)
 from reidkit.runtime.pipeline import Summary, TrackingJob, run
 from reidkit.runtime.pipeline.recording import Recording
 
-_INTERRUPTED = 130
 _PROGRESS_S = 0.2
 
 
@@ -71,8 +72,8 @@ def track(
         threads=threads,
         max_frames=max_frames,
     )
-    with _stop_signals() as stop, _Progress() as progress:
-        summary = run(job, on_frame=progress, should_stop=stop.is_set)
+    with stop_signals() as stop, ProgressLine() as line:
+        summary = run(job, on_frame=_progress(line), should_stop=stop.is_set)
     for warning in summary.warnings:
         click.echo(f"warning: {warning}", err=True)
     if as_json:
@@ -80,48 +81,21 @@ def track(
     else:
         click.echo(_text(summary, output))
     if summary.interrupted:
-        raise SystemExit(_INTERRUPTED)
+        raise SystemExit(INTERRUPTED)
 
 
-@contextmanager
-def _stop_signals() -> Iterator[Event]:
-    """An event that is set by Ctrl-C or a request to terminate; a second one ends the process the usual way."""
-    stop = Event()
+def _progress(line: ProgressLine) -> Callable[[Recording], None]:
+    """Shows now and then how far the recording is."""
+    next_s = monotonic() + _PROGRESS_S
 
-    def stop_soon(number: int, _: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, stop_soon)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Progress:
-    """One line on the terminal, renewed now and then; nothing where stderr is no terminal."""
-
-    def __init__(self) -> None:
-        self._shows = sys.stderr.isatty()
-        self._next_s = monotonic() + _PROGRESS_S
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._shows:
-            click.echo("\r\033[K", err=True, nl=False)
-
-    def __call__(self, recording: Recording) -> None:
-        """Show how far the recording is."""
-        if self._shows and monotonic() >= self._next_s:
-            self._next_s = monotonic() + _PROGRESS_S
+    def show(recording: Recording) -> None:
+        nonlocal next_s
+        if line.shows and monotonic() >= next_s:
+            next_s = monotonic() + _PROGRESS_S
             speed = recording.frames / recording.seconds
-            click.echo(f"\r\033[Kframe {recording.last_frame}, {speed:.0f} frames/s", err=True, nl=False)
+            line.write(f"frame {recording.last_frame}, {speed:.0f} frames/s")
+
+    return show
 
 
 def _text(summary: Summary, output: Path) -> str:
