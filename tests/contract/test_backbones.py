@@ -1,4 +1,4 @@
-"""Every backbone there is: the keys of the published checkpoints, and the numbers of the upstream implementation.
+"""Every backbone there is: the keys of the published checkpoints, the numbers of the upstream implementation, ONNX.
 
 The fixtures are facts measured on upstream code: `backbone_keys/NAME.json` holds each published key with its type and
 shape, `backbone_golden/NAME.npz` the raw embeddings for weights and input made by the formulas below.
@@ -7,6 +7,7 @@ shape, `backbone_golden/NAME.npz` the raw embeddings for weights and input made 
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ from reidkit.export.backbones import ModelCard, backbones  # noqa: E402
 from reidkit.export.checkpoints import random_backbone  # noqa: E402
 
 DATA = Path(__file__).parents[1] / "data"
+
+UNPROVED = {
+    "osnet_ain_x0_5": "the same class as x1.0 and x0.25",
+    "osnet_ain_x0_75": "the same class as x1.0 and x0.25",
+}
+"""Backbones without upstream's numbers, and what speaks for them."""
 
 
 @pytest.fixture(params=backbones().values(), ids=lambda card: card.name)
@@ -47,10 +54,15 @@ def test_it_has_as_many_parameters_as_upstream(card: ModelCard, published: dict[
 
 
 def test_it_computes_what_upstream_computes(card: ModelCard) -> None:
-    golden = np.load(DATA / "backbone_golden" / f"{card.name}.npz")["output"]
-    module = card.build().eval()
+    path = DATA / "backbone_golden" / f"{card.name}.npz"
+    assert path.exists() != (card.name in UNPROVED)
+    if card.name in UNPROVED:
+        pytest.skip(f"upstream was not run: {UNPROVED[card.name]}")
+    golden = np.load(path)["output"]
+    with torch.device("meta"):
+        module = card.build().eval()
     state = {key: torch.from_numpy(_weights(key, tuple(value.shape))) for key, value in module.state_dict().items()}
-    module.load_state_dict(state)
+    module.load_state_dict(state, assign=True)
     noise = np.random.RandomState(0).randn(2, 3, 16, 8).astype(np.float32)
     height, width = card.preprocessing.height, card.preprocessing.width
     images = noise.repeat(height // 16, axis=2).repeat(width // 8, axis=3)
@@ -60,15 +72,21 @@ def test_it_computes_what_upstream_computes(card: ModelCard) -> None:
     assert np.abs(embeddings - golden).max() <= 1e-4 * np.abs(golden).max()
 
 
-def test_random_weights_are_the_same_for_the_same_seed_and_tell_crops_apart(card: ModelCard) -> None:
-    first, again, other = (random_backbone(card, seed=seed) for seed in (1, 1, 2))
+def test_random_weights_tell_crops_apart(card: ModelCard) -> None:
     images = torch.rand(2, 3, card.preprocessing.height, card.preprocessing.width)
     with torch.inference_mode():
-        embeddings = first(images)
-        assert torch.equal(embeddings, again(images))
-        assert not torch.equal(embeddings, other(images))
+        embeddings = random_backbone(card)(images)
     assert not torch.equal(embeddings[0], embeddings[1])
     assert 0.1 < embeddings.norm(dim=1).min() <= embeddings.norm(dim=1).max() < 1000
+
+
+@pytest.mark.parametrize(
+    "card", {card.family: card for card in reversed(backbones().values())}.values(), ids=lambda c: c.family
+)
+def test_random_weights_are_the_same_for_the_same_seed(card: ModelCard) -> None:
+    first, again, other = (random_backbone(card, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not all(torch.equal(first[key], other[key]) for key in first)
 
 
 def _weights(key: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -78,7 +96,11 @@ def _weights(key: str, shape: tuple[int, ...]) -> np.ndarray:
     draw = np.random.RandomState(zlib.crc32(key.encode()) & 0x7FFFFFFF)
     if key.endswith("running_var"):
         value = 0.5 + draw.rand(*shape)
-    elif len(shape) == 1 and key.endswith(".weight"):
+    elif key.endswith(".pool_layer.p"):
+        value = np.full(shape, 3.0)
+    elif re.search(r"\.NL_.*\.W\.1\.weight$", key):
+        value = np.full(shape, 1e-3)
+    elif len(shape) == 1 and key.endswith((".weight", ".gamma")):
         value = 0.6 + 0.4 * draw.rand(*shape)
     elif len(shape) < 2:
         value = 0.02 * draw.randn(*shape)
