@@ -5,7 +5,7 @@ This file needs no torch, so that a listing can speak of cards without it; only 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,11 @@ from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resi
 from reidkit.runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+
+def _as_they_are(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,9 @@ class ModelCard:
             without their heads.
         preprocessing: what the exported graph takes: uint8, nchw; the normalisation is added to the graph at export.
         head_prefixes: keys of training heads in published checkpoints, dropped (and reported) when loading.
+        adapt: what is done to a checkpoint's tensors, heads and all, before they are matched to the network's. Raises
+            `InvalidCheckpoint` with the reason where they look like this network's and must not be used for it.
+        by_name_only: takes the same checkpoints as another backbone, which is the one meant unless this one is named.
         source: paper and upstream project.
         terms: what upstream says of its published weights and of the data they were trained on.
     """
@@ -39,6 +46,8 @@ class ModelCard:
     build: Callable[[], nn.Module]
     preprocessing: Preprocessing
     head_prefixes: tuple[str, ...] = ()
+    adapt: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = _as_they_are
+    by_name_only: bool = False
     source: str
     terms: str
 

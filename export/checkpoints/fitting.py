@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -49,15 +50,16 @@ def load_backbone(card: ModelCard, checkpoint: Checkpoint) -> tuple[nn.Module, l
     """The backbone in evaluation mode with the checkpoint's weights, and the keys of the heads that were left out.
 
     Raises:
-        InvalidCheckpoint: a key is missing, unexpected or of another shape, or a value is not finite.
+        InvalidCheckpoint: a key is missing, unexpected or of another shape, a value is not finite, or the card knows
+            a reason against these tensors.
     """
     module = card.build()
     expected = module.state_dict()
-    given, dropped = _without_heads(card, checkpoint.tensors)
+    given, dropped = _adapted(card, checkpoint)
     if misfit := Misfit.between(expected, given):
         raise InvalidCheckpoint(
             f"{checkpoint.path} does not hold the weights of {card.name}: {misfit}",
-            remedy=_advice(checkpoint.tensors, asked=card.name),
+            remedy=_advice(checkpoint, asked=card.name),
         )
     if spoilt := [key for key, tensor in given.items() if not tensor.float().isfinite().all()]:
         raise InvalidCheckpoint(f"{checkpoint.path} has NaN or infinity in {len(spoilt)} tensors ({_first(spoilt)})")
@@ -74,37 +76,44 @@ def random_backbone(card: ModelCard, *, seed: int = 0) -> nn.Module:
 
 def identify(checkpoint: Checkpoint) -> ModelCard:
     """The one backbone whose weights these are. Raises `InvalidCheckpoint` if none or several would take them."""
-    fitting = _fitting(checkpoint.tensors)
+    fitting = [name for name, misfit in _misfits(checkpoint).items() if not misfit]
     if len(fitting) != 1:
         found = f"fits {len(fitting)} backbones" if fitting else "fits no backbone"
-        raise InvalidCheckpoint(f"{checkpoint.path} {found}", remedy=_advice(checkpoint.tensors))
-    return fitting[0]
+        raise InvalidCheckpoint(f"{checkpoint.path} {found}", remedy=_advice(checkpoint))
+    return backbones()[fitting[0]]
 
 
-def _fitting(tensors: Mapping[str, Tensor]) -> list[ModelCard]:
-    return [card for card in backbones().values() if not _misfit(card, tensors)]
-
-
-def _advice(tensors: Mapping[str, Tensor], *, asked: str = "") -> str:
+def _advice(checkpoint: Checkpoint, *, asked: str = "") -> str:
     """What the tensors are, or are nearest to; nothing where that is the backbone that was asked for."""
-    if fitting := _fitting(tensors):
-        return f"these are the weights of {' or '.join(card.name for card in fitting)}"
-    misfits = {name: _misfit(card, tensors) for name, card in backbones().items()}
+    misfits = _misfits(checkpoint)
+    if fitting := [name for name, misfit in misfits.items() if not misfit]:
+        return f"these are the weights of {' or '.join(fitting)}"
     nearest = min(misfits, key=lambda name: len(misfits[name]))
-    if len(misfits[nearest]) > len(tensors) / 2:
-        return f"they are no weights of {', '.join(misfits)}"
+    if len(misfits[nearest]) > len(checkpoint.tensors) / 2:
+        return f"they are no weights of {', '.join(sorted({card.family for card in backbones().values()}))}"
     return "" if nearest == asked else f"the nearest is {nearest} with {misfits[nearest]}"
 
 
-def _misfit(card: ModelCard, tensors: Mapping[str, Tensor]) -> Misfit:
+def _misfits(checkpoint: Checkpoint) -> dict[str, Misfit]:
+    """For every backbone that can be told by its weights, by name."""
+    cards = [card for card in backbones().values() if not card.by_name_only]
+    return {card.name: Misfit.between(_expected(card.build), _adapted(card, checkpoint)[0]) for card in cards}
+
+
+@cache
+def _expected(build: Callable[[], nn.Module]) -> Mapping[str, Tensor]:
     with torch.device("meta"):
-        expected = card.build().state_dict()
-    return Misfit.between(expected, _without_heads(card, tensors)[0])
+        return build().state_dict()
 
 
-def _without_heads(card: ModelCard, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+def _adapted(card: ModelCard, checkpoint: Checkpoint) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors for the card's network, and the keys of the heads that are not among them."""
+    try:
+        tensors = card.adapt(checkpoint.tensors)
+    except InvalidCheckpoint as error:
+        raise InvalidCheckpoint(f"{checkpoint.path}: {error.message}", remedy=error.remedy) from error
     dropped = [key for key in tensors if key.startswith(card.head_prefixes)]
-    return {key: tensor for key, tensor in tensors.items() if key not in dropped}, dropped
+    return {key: tensor for key, tensor in tensors.items() if key not in set(dropped)}, dropped
 
 
 def _kind(tensor: Tensor) -> str:
