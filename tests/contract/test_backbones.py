@@ -25,6 +25,11 @@ DATA = Path(__file__).parents[1] / "data"
 UNPROVED = {
     "osnet_ain_x0_5": "the same class as x1.0 and x0.25",
     "osnet_ain_x0_75": "the same class as x1.0 and x0.25",
+    "resnet50_bot": "resnet50_sbs without non-local blocks, pooled as resnest50_bot",
+    "resnest50_agw": "resnest50_bot pooled as resnest50_sbs",
+    "resnest50_agw_2020": "the same network as resnest50_sbs_2020",
+    "resnest101_bot_2020": "resnest101_bot undilated, as resnest50_bot_2020 is; never published",
+    "resnest101_sbs": "resnest101_bot pooled as resnest50_sbs; never published",
 }
 """Backbones without upstream's numbers, and what speaks for them."""
 
