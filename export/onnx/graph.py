@@ -70,7 +70,7 @@ def write_onnx(embedder: CropEmbedder, path: Path) -> None:
     """Write the graph of `embedder` to `path`, weights inside, checked by ONNX's own checker.
 
     Raises:
-        ExportFailure: torch cannot trace the backbone, or what it wrote is no valid ONNX.
+        ExportFailure: torch cannot trace the backbone, or not for any batch, or what it wrote is no valid ONNX.
         MissingDependency: onnx or onnxscript is not installed.
     """
     for library in ("onnx", "onnxscript"):
@@ -97,6 +97,11 @@ def write_onnx(embedder: CropEmbedder, path: Path) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportFailure(f"this backbone does not convert to ONNX ({_first_line(error)})") from error
+    if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:  # torch 2.13 says nothing of it
+        raise ExportFailure(
+            "this backbone fixes the number of crops while it is traced",
+            remedy="let it take that number from x.shape[0], not from len(x) or a constant",
+        )
     onnx.save_model(model, path)
 
 

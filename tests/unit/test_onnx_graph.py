@@ -93,3 +93,15 @@ def test_what_torch_cannot_trace_is_an_error_in_one_line(tmp_path: Path) -> None
         write_onnx(CropEmbedder(Undecided(), IMAGENET_256X128), tmp_path / "graph.onnx")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_backbone_that_takes_one_batch_size_only_is_refused(tmp_path: Path) -> None:
+    class Counting(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3)) + torch.ones(3).expand(len(x), -1)
+
+    with pytest.raises(
+        ExportFailure, match=r"fixes the number of crops .*: let it take that number from x\.shape\[0\]"
+    ):
+        write_onnx(CropEmbedder(Counting(), IMAGENET_256X128), tmp_path / "graph.onnx")
+    assert not list(tmp_path.iterdir())
