@@ -141,6 +141,57 @@ def test_what_fits_no_backbone_is_not_identified(state, tmp_path: Path) -> None:
         identify(Checkpoint.read(written(state, tmp_path / "a.pt")))
 
 
+@pytest.mark.parametrize(
+    ("asked", "given"), [("resnest50_bot", "resnest50_bot_2020"), ("resnest50_bot_2020", "resnest50_bot")]
+)
+def test_a_file_of_one_fastreid_generation_never_loads_into_the_other(asked: str, given: str) -> None:
+    checkpoint = Checkpoint(Path("a.pth"), "", random_backbone(find_backbone(given)).state_dict())
+    with pytest.raises(InvalidCheckpoint, match=rf"not hold the weights of {asked}: .*heads.*these are .*{given}"):
+        load_backbone(find_backbone(asked), checkpoint)
+
+
+def test_a_fastreid_file_trained_with_another_mean_is_refused() -> None:
+    card = find_backbone("resnest50_bot_2020")
+    pixels = {"pixel_mean": torch.full((1, 3, 1, 1), 127.5), "pixel_std": torch.full((1, 3, 1, 1), 127.5)}
+    checkpoint = Checkpoint(Path("a.pth"), "", {**random_backbone(card).state_dict(), **pixels})
+    with pytest.raises(
+        InvalidCheckpoint, match=r"a\.pth: pixel_mean is \[127\.5, 127\.5, 127\.5\], .* have \[123\.675"
+    ):
+        load_backbone(card, checkpoint)
+
+
+@pytest.fixture(scope="module")
+def clip() -> dict[str, torch.Tensor]:
+    return random_backbone(find_backbone("clip_vit_b16")).state_dict()
+
+
+@pytest.mark.parametrize(
+    "take", [identify, lambda checkpoint: load_backbone(find_backbone("clip_vit_b16"), checkpoint)]
+)
+def test_a_clip_file_that_knows_its_cameras_is_refused_with_the_reason(take, clip) -> None:
+    checkpoint = Checkpoint(Path("a.pth"), "", {**clip, "cv_embed": torch.zeros(6, 768)})
+    with pytest.raises(InvalidCheckpoint, match=r"a\.pth: this is an SIE variant .*: use the checkpoint without SIE"):
+        take(checkpoint)
+
+
+def test_square_positional_embeddings_are_interpolated_to_the_input(clip) -> None:
+    key = "image_encoder.positional_embedding"
+    ramp = torch.linspace(0, 1, 14).view(14, 1, 1).expand(14, 14, 768).reshape(196, 768)  # from top to bottom
+    checkpoint = Checkpoint(Path("a.pth"), "", {**clip, key: torch.cat([torch.full((1, 768), 7.0), ramp])})
+    fitted = load_backbone(identify(checkpoint), checkpoint)[0].state_dict()[key]
+    assert torch.equal(fitted[0], torch.full((768,), 7.0))
+    grid = fitted[1:].view(16, 8, 768)
+    assert torch.allclose(grid, grid[:, :1, :1])
+    assert grid[:, 0, 0].diff().min() > 0
+
+
+def test_positional_embeddings_of_another_stride_are_refused(clip) -> None:
+    key = "image_encoder.positional_embedding"
+    checkpoint = Checkpoint(Path("a.pth"), "", {**clip, key: torch.zeros(211, 768)})  # 21 by 10 overlapping patches
+    with pytest.raises(InvalidCheckpoint, match=rf"{key} is \(211, 768\), expected \(129, 768\)"):
+        load_backbone(find_backbone("clip_vit_b16"), checkpoint)
+
+
 @pytest.mark.parametrize("name", ["osnet_x0_25_msmt17", "osnet_x0_5"])
 def test_real_files_are_identified_and_load(name: str, shared_data: Path) -> None:
     checkpoint = Checkpoint.read(shared_data / "reid_weights" / f"{name}.pt")
