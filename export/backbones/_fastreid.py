@@ -121,16 +121,16 @@ class GeM(nn.Module):
 class Head(nn.Module):
     """Pooling, then the BNNeck: at test time FastReID's embeddings are what comes out of it, in every recipe."""
 
-    def __init__(self, recipe: Recipe, generation: Generation) -> None:
+    def __init__(self, recipe: Recipe, generation: Generation, *, width: int) -> None:
         super().__init__()
         learnt = recipe == "sbs" or generation == "2020"
         self.pool_layer = nn.AdaptiveAvgPool2d(1) if recipe == "bot" else GeM(learnt=learnt)
         self.neck_name = "bnneck" if generation == "2020" else "bottleneck"
-        neck = nn.BatchNorm2d(EMBEDDING_WIDTH)
+        neck = nn.BatchNorm2d(width)
         self.add_module(self.neck_name, neck if generation == "2020" else nn.Sequential(neck))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 2048, H, W) -> (N, 2048)."""
+        """(N, width, H, W) -> (N, width)."""
         embeddings: Tensor = self.get_submodule(self.neck_name)(self.pool_layer(x))
         return embeddings.flatten(1)
 
@@ -139,16 +139,18 @@ class FastReID(nn.Module):
     """A backbone with FastReID's head.
 
     Args:
-        backbone: maps (N, 3, H, W) normalised RGB to (N, 2048, h, w).
+        backbone: maps (N, 3, H, W) normalised RGB to (N, width, h, w).
     """
 
-    def __init__(self, backbone: nn.Module, recipe: Recipe, generation: Generation) -> None:
+    def __init__(
+        self, backbone: nn.Module, recipe: Recipe, generation: Generation, *, width: int = EMBEDDING_WIDTH
+    ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.heads = Head(recipe, generation)
+        self.heads = Head(recipe, generation, width=width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) float32, normalised RGB -> (N, 2048) float32 raw embeddings, of either sign."""
+        """(N, 3, H, W) float32, normalised RGB -> (N, width) float32 raw embeddings, of either sign."""
         embeddings: Tensor = self.heads(self.backbone(x))
         return embeddings
 
