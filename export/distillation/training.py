@@ -1,8 +1,8 @@
 """The training loop: two halves of every batch at once, one half a thread; new views as it goes.
 
-    epoch    0 ───────────────── 70 % ──────────── 100 %
+    epoch    0 ───────────────── 60 % ──────────── 100 %
     size     half                whole                     most of what there is to learn shows in small pictures
-    views    4, growing to all at 80 %                     each view of a crop is used as often as the others
+    views    4, growing to all at 60 %                     each view of a crop is used as often as the others
     rate     warm-up, then a cosine to nothing
 
 A batch is anchors, each with some of its nearest neighbours in the teacher's eyes: what is hard to tell apart is told
@@ -56,19 +56,19 @@ class Settings:
         seed: of weights, views and batches.
     """
 
-    epochs: int = 90
+    epochs: int = 150
     minutes: float | None = None
     first_views: int = 4
-    views: int = 12
-    views_until: float = 0.8
-    half_size_share: float = 0.7
-    batch: int = 96
+    views: int = 8
+    views_until: float = 0.6
+    half_size_share: float = 0.6
+    batch: int = 64
     group: int = 4
     neighbours: int = 12
-    learning_rate: float = 2.5e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.02
     average: float = 0.998
-    warmup_steps: int = 300
+    warmup_steps: int = 100
     seed: int = 0
 
 
