@@ -166,18 +166,19 @@ def fit_to_grid(shape: Shape, tensors: Mapping[str, Tensor]) -> Mapping[str, Ten
     Raises:
         InvalidCheckpoint: they are of an SIE variant.
     """
+    key = f"{shape.name}.positional_embedding"
+    tokens = tensors.get(key)
+    if tokens is None or tokens.shape[1:] != (shape.width,) or not tokens.is_floating_point():
+        return tensors
     if "cv_embed" in tensors:
         raise InvalidCheckpoint(
             "this is an SIE variant of CLIP-ReID, which adds what it learnt of each training camera (cv_embed), "
             "and a tracker's cameras are none of those",
             remedy="use the checkpoint without SIE",
         )
-    key = f"{shape.name}.positional_embedding"
-    if key not in tensors or tensors[key].ndim != 2:
-        return tensors
-    first, places = tensors[key][:1].float(), tensors[key][1:].float()
+    first, places = tokens[:1].float(), tokens[1:].float()
     side = isqrt(len(places))
-    if side * side != len(places) or (side, side) == shape.grid:
+    if side == 0 or side * side != len(places):
         return tensors
     square = places.T.reshape(1, -1, side, side)
     fitted = functional.interpolate(square, size=shape.grid, mode="bilinear").flatten(2)[0].T

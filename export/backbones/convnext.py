@@ -128,6 +128,7 @@ CARDS = (
             family="convnext",
             build=partial(ConvNeXt, channels),
             preprocessing=IMAGENET_256X128,
+            head_prefixes=("head.fc.",),
             source="arXiv 2201.03545, huggingface/pytorch-image-models",
             terms="no re-identification weights are published; timm is Apache-2.0",
         )

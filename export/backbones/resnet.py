@@ -1,7 +1,7 @@
 """ResNet-50: torchreid's, with and without a 512-wide layer behind it, and FastReID's BoT and SBS baselines.
 
-    image ─ conv1 7x7/2 ─ maxpool ─ layer1 ─ layer2 ─ layer3 ─ layer4 ─┬ mean ────────── 2048   resnet50
-                                                                       ├ mean ─ fc ───── 512   resnet50_fc512
+    image ─ conv1 7x7/2 ─ maxpool ─ layer1 ─ layer2 ─ layer3 ─ layer4 ─┬ mean ────────── 2048  resnet50
+                                                                       ├ mean ─ fc ────── 512  resnet50_fc512
                                                                        └ pool ─ BNNeck ─ 2048  resnet50_bot, _sbs
 
 He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv 1512.03385), with the stride on the 3x3
@@ -108,7 +108,7 @@ class ReIDResNet(ResNet):
     def __init__(self, *, fc: int = 0) -> None:
         super().__init__(last_stride=1 if fc else 2, maxpool=nn.MaxPool2d(3, stride=2, padding=1))
         self.fc = nn.Sequential(nn.Linear(2048, fc), nn.BatchNorm1d(fc), nn.ReLU()) if fc else nn.Identity()
-        draw_weights(self)
+        draw_weights(self.fc)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) float32, normalised RGB -> (N, D) float32 raw embeddings, every component >= 0."""
@@ -117,7 +117,7 @@ class ReIDResNet(ResNet):
 
 
 def fastreid_resnet50(recipe: Recipe) -> FastReID:
-    """FastReID's ResNet-50, whose maxpool leaves no border on top and on the left."""
+    """FastReID's ResNet-50, whose maxpool pads on the right and at the bottom only."""
     maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
     return FastReID(ResNet(last_stride=1, maxpool=maxpool, non_local=recipe != "bot"), recipe, "current")
 

@@ -155,7 +155,7 @@ def test_a_fastreid_file_trained_with_another_mean_is_refused() -> None:
     pixels = {"pixel_mean": torch.full((1, 3, 1, 1), 127.5), "pixel_std": torch.full((1, 3, 1, 1), 127.5)}
     checkpoint = Checkpoint(Path("a.pth"), "", {**random_backbone(card).state_dict(), **pixels})
     with pytest.raises(
-        InvalidCheckpoint, match=r"a\.pth: pixel_mean is \[127\.5, 127\.5, 127\.5\], .* have \[123\.675"
+        InvalidCheckpoint, match=r"a\.pth: pixel_mean is \[127\.5, 127\.5, 127\.5\], .* with \[123\.675"
     ):
         load_backbone(card, checkpoint)
 
