@@ -21,6 +21,7 @@ from reidkit.export.backbones import ModelCard
 from reidkit.export.checkpoints import Checkpoint, identify, load_backbone, random_backbone
 from reidkit.export.fidelity import Fidelity, Verdict, golden
 from reidkit.export.onnx import CropEmbedder, run_onnx, write_onnx
+from reidkit.export.weights import DEFAULT, LICENCE, embedded_weights
 from reidkit.runtime.artifact.digests import record_files
 from reidkit.runtime.artifact.folder import write_golden, write_manifest
 from reidkit.runtime.artifact.manifest import (
@@ -47,7 +48,8 @@ class ExportJob:
 
     Attributes:
         card: the backbone; None to tell it from the weights.
-        weights: the checkpoint; None for random weights, which the manifest then says.
+        weights: the checkpoint; None for the ones that come with reidkit.
+        random_weights: build with random weights instead, which the manifest then says.
         target: name of the target.
         precision: what to build; a target that cannot build it refuses.
         output: folder in which the artifact's own folder is made.
@@ -58,6 +60,7 @@ class ExportJob:
 
     card: ModelCard | None
     weights: Path | None
+    random_weights: bool = False
     target: str
     precision: Precision
     output: Path
@@ -160,18 +163,26 @@ def _usable_target(job: ExportJob) -> Target:
 
 def _backbone(job: ExportJob) -> tuple[ModelCard, CropEmbedder, BackboneInfo]:
     """The card, the network that is the reference, and what the manifest says of it."""
-    if job.weights is not None:
-        checkpoint = Checkpoint.read(job.weights)
-        card = job.card or identify(checkpoint)
-        module, dropped = load_backbone(card, checkpoint)
-        weights = Weights(
-            source="file", file=job.weights.name, sha256=checkpoint.sha256, licence=None, dropped_keys=dropped
-        )
-    elif job.card is not None:
+    if job.random_weights:
+        if job.card is None:
+            raise InvalidInput(
+                "there is no telling which backbone random weights are for", remedy="name it with --model"
+            )
         card, module = job.card, random_backbone(job.card)
         weights = Weights(source="random", file=None, sha256=None, licence=None, dropped_keys=[])
     else:
-        raise InvalidInput("there is no telling which backbone random weights are for", remedy="name it with --model")
+        own = job.weights is not None
+        path = job.weights or embedded_weights(job.card.name if job.card else DEFAULT)
+        checkpoint = Checkpoint.read(path)
+        card = job.card or identify(checkpoint)
+        module, dropped = load_backbone(card, checkpoint)
+        weights = Weights(
+            source="file" if own else "embedded",
+            file=path.name,
+            sha256=checkpoint.sha256,
+            licence=None if own else LICENCE,
+            dropped_keys=dropped,
+        )
     parameters = sum(parameter.numel() for parameter in module.parameters())
     info = BackboneInfo(name=card.name, parameters=parameters, weights=weights)
     return card, CropEmbedder(module, card.preprocessing), info

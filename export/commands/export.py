@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command("export", cls=ReidkitCommand)
-@click.option("--model", help="Backbone, e.g. osnet_x0_25; may be left out where the weights tell it.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint: .pt, .pth, .pth.tar or .safetensors.")
+@click.option("--model", help="Backbone; may be left out where the weights tell it.  [default: osnet_x0_25]")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Checkpoint: .pt, .pth, .pth.tar or .safetensors.  [default: embedded]",
+)
 @click.option("--random-weights", is_flag=True, help="No checkpoint: random weights, to try a target out.")
 @click.option("--target", required=True, help=f"What to build for: {', '.join(targets())}.")
 @click.option(
@@ -54,8 +58,8 @@ def export(
     as_json: bool,
 ) -> None:
     """Compile a re-identification model, compare it with torch, and publish it as an artifact."""
-    if (weights is None) != random_weights:
-        raise click.UsageError("give either --weights FILE or --random-weights")
+    if weights is not None and random_weights:
+        raise click.UsageError("give --weights FILE or --random-weights, not both")
     if model is None and random_weights:
         raise click.UsageError("--random-weights needs --model")
     backbones()  # without torch this says so, before anything below imports it
@@ -67,6 +71,7 @@ def export(
     job = ExportJob(
         card=card,
         weights=weights,
+        random_weights=random_weights,
         target=target,
         precision=Precision(precision),
         output=output,
@@ -89,7 +94,7 @@ def _tell(stage: str) -> None:
 def _summary(result: ExportResult) -> str:
     manifest, parity, gate = result.manifest, result.verdict.parity, result.verdict.gate
     backbone, weights = manifest.backbone, manifest.backbone.weights
-    source = weights.file if weights.source == "file" else "random weights"
+    source = {"file": weights.file, "embedded": f"embedded {weights.file}", "random": "random weights"}[weights.source]
     dropped = f", without its {', '.join(weights.dropped_keys)}" if weights.dropped_keys else ""
     size = sum(file.bytes for file in manifest.files.values())
     batches = " and ".join(str(batch) for batch in manifest.parity["batches"])

@@ -27,6 +27,8 @@ from reidkit.calibration.street import render_crops  # noqa: E402
 from reidkit.export.backbones import backbones, find_backbone  # noqa: E402
 from reidkit.export.checkpoints import random_backbone  # noqa: E402
 from reidkit.export.commands.export import export  # noqa: E402
+from reidkit.export.weights import embedded_weights  # noqa: E402
+from reidkit.runtime.artifact.digests import sha256_of  # noqa: E402
 from reidkit.runtime.artifact.folder import load_golden, read_artifact  # noqa: E402
 from reidkit.runtime.engines import open_artifact  # noqa: E402
 from reidkit.runtime.errors import ReidkitError  # noqa: E402
@@ -273,8 +275,23 @@ def test_a_name_is_a_plain_folder_name(name: str, output: Path) -> None:
     assert_refused(random(output, "--name", name), output, code=1, saying="cannot name an artifact")
 
 
+def test_without_weights_the_embedded_ones_are_used(output: Path) -> None:
+    embedded = embedded_weights("osnet_x0_25")
+    done = run(output, "--target", "onnxruntime", "--json")
+    assert done.exit_code == 0, done.output
+    manifest, _ = read_artifact(Path(json.loads(done.stdout)["artifact"]))
+    assert manifest.backbone.name == "osnet_x0_25"
+    weights = manifest.backbone.weights
+    assert (weights.source, weights.file, weights.sha256) == ("embedded", embedded.name, sha256_of(embedded))
+    assert "academic" in (weights.licence or "")
+
+
+def test_a_backbone_without_embedded_weights_wants_some(output: Path) -> None:
+    done = run(output, "--model", "tiny", "--target", "onnxruntime")
+    assert_refused(done, output, code=1, saying="no weights of tiny come with reidkit")
+
+
 def test_weights_are_given_or_random_and_not_both(output: Path, weights: Path) -> None:
-    assert run(output, "--model", "tiny", "--target", "onnxruntime").exit_code == 2
     assert random(output, "--weights", weights).exit_code == 2
     assert run(output, "--random-weights", "--target", "onnxruntime").exit_code == 2
     assert random(output, "--batch", 0).exit_code == 2
