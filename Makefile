@@ -22,7 +22,7 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard runt
 # On a rendered street, or on your own: make demo VIDEO=shop.mp4 DETECTOR=yolox.onnx (or DETECTIONS=det.txt) WEIGHTS=…
 demo: $(VENV)/installed
 	rm -rf demo
-	$(BIN)/reid-export --model $(MODEL) $(if $(WEIGHTS),--weights $(WEIGHTS),--random-weights) --target openvino --output demo
+	$(BIN)/reid-export --model $(MODEL) $(if $(WEIGHTS),--weights $(WEIGHTS)) --target openvino --output demo
 ifdef VIDEO
 	$(BIN)/reid-track --input $(VIDEO) $(if $(DETECTIONS),--detections $(DETECTIONS),--detector $(DETECTOR)) \
 		--reid $(ARTIFACT) --tracker tuned.yaml --output demo/tracks --draw
