@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -20,17 +21,23 @@ pytest.importorskip("openvino", reason="a vendor's file is run by OpenVINO")
 torch = pytest.importorskip("torch", reason="a student is trained by torch")
 
 from safetensors.torch import load_file  # noqa: E402
+from tiny_artifact import tiny_artifact  # noqa: E402
+from tiny_manifest import Tiny  # noqa: E402
 from torch import nn  # noqa: E402
 
-from reidkit.calibration.crops import farthest_points  # noqa: E402
-from reidkit.export.backbones import ModelCard  # noqa: E402
+from reidkit.calibration.crops import cut_from_video, farthest_points  # noqa: E402
+from reidkit.export.backbones import ModelCard, find_backbone  # noqa: E402
+from reidkit.export.checkpoints import random_backbone  # noqa: E402
 from reidkit.export.commands.distil import distil as command  # noqa: E402
 from reidkit.export.distillation import CropSources, DistillationJob, Settings, Stopped, distil  # noqa: E402
 from reidkit.export.distillation.losses import likeness_loss  # noqa: E402
+from reidkit.export.distillation.teacher import open_teacher, unit_embeddings  # noqa: E402
 from reidkit.export.distillation.validation import hold_out, neighbour_agreement  # noqa: E402
 from reidkit.export.distillation.vendor import parse_preprocessing  # noqa: E402
 from reidkit.export.distillation.views import draw_views, render  # noqa: E402
+from reidkit.export.onnx import CropEmbedder  # noqa: E402
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize  # noqa: E402
+from reidkit.runtime.engines import open_artifact  # noqa: E402
 from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile, InvalidInput  # noqa: E402
 
 HEIGHT, WIDTH = 32, 16
@@ -274,6 +281,70 @@ def test_the_command_prints_one_object(job: DistillationJob, crops: Path, monkey
     assert report["labelled"]["student"]["queries"] == CROPS
     assert report["files"][0] == str(job.output)
     assert answer.stderr == ""
+
+
+def _sequence(folder: Path, *, height: int = 80) -> Path:
+    """A MOTChallenge sequence of two frames: a person, one too small, one who is mostly outside."""
+    (folder / "img1").mkdir(parents=True)
+    (folder / "det").mkdir()
+    (folder / "seqinfo.ini").write_text("[Sequence]\nimDir=img1\nframeRate=10\nseqLength=2\n")
+    for frame in (1, 2):
+        cv2.imwrite(str(folder / "img1" / f"{frame:06d}.png"), np.full((120, 160, 3), 40 * frame, np.uint8))
+    boxes = [(20, 10, height // 2, height), (90, 10, 10, 30), (150, 10, 40, 100)]
+    rows = [f"{frame},-1,{x},{y},{w},{h},0.9" for frame in (1, 2) for x, y, w, h in boxes]
+    (folder / "det" / "det.txt").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_a_sequence_gives_whole_people_that_are_large_enough(tmp_path: Path) -> None:
+    crops = cut_from_video(_sequence(tmp_path / "yard"), height=HEIGHT, width=WIDTH)
+    assert crops.names == ("yard#1.0", "yard#2.0")
+    assert crops.images.mean(axis=(1, 2, 3)).tolist() == [40, 80]
+    with pytest.raises(InvalidFile, match="shows nobody"):
+        cut_from_video(_sequence(tmp_path / "far", height=40), height=HEIGHT, width=WIDTH)
+
+
+def test_a_video_needs_somebody_who_finds_people(tmp_path: Path) -> None:
+    folder = _sequence(tmp_path / "yard")
+    with pytest.raises(InvalidInput, match="--detector"):
+        cut_from_video(folder / "img1", height=HEIGHT, width=WIDTH)
+
+
+def test_crops_of_videos_join_those_of_folders(job: DistillationJob, crops: Path, tmp_path: Path) -> None:
+    sources = CropSources(folders=(crops,), videos=(_sequence(tmp_path / "yard"),), diverse=1)
+    assert distil(replace(job, sources=sources)).card.crops["count"] == CROPS + 1
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_an_artifact_teaches(color: Literal["rgb", "bgr"], dtype: Literal["uint8", "float32"], tmp_path: Path) -> None:
+    tiny = Tiny(color=color, dtype=dtype, where="graph" if dtype == "uint8" else "runtime")
+    folder = tiny_artifact(tmp_path, tiny)
+    teacher = open_teacher(folder)
+    people = np.random.default_rng(0).integers(0, 256, (20, *teacher.size, 3), dtype=np.uint8)
+    with open_artifact(folder) as engine:
+        boxes = [[0, 0, teacher.size[1], teacher.size[0]]]
+        direct = np.concatenate([engine.embed_crops(person, boxes, color="rgb") for person in people])
+    asked = unit_embeddings(teacher, people.transpose(0, 3, 1, 2).astype(np.float32), [""] * 20)
+    np.testing.assert_allclose(asked, direct, atol=1e-5)
+
+
+def test_a_checkpoint_teaches(tmp_path: Path) -> None:
+    card = find_backbone("osnet_x0_25")
+    module = random_backbone(card)
+    torch.save(module.state_dict(), tmp_path / "weights.pt")
+    teacher = open_teacher(tmp_path / "weights.pt")
+    crops = np.random.default_rng(0).integers(0, 256, (2, 3, *teacher.size), dtype=np.uint8)
+    np.testing.assert_allclose(
+        teacher.embed(crops.astype(np.float32)), CropEmbedder(module, card.preprocessing).embed(crops), atol=1e-5
+    )
+    with pytest.raises(InvalidConfig, match="its own preprocessing"):
+        open_teacher(tmp_path / "weights.pt", preprocessing="rgb-0-1-256x128")
+
+
+def test_what_is_no_teacher_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="is no teacher"):
+        open_teacher(tmp_path)
 
 
 def _numbers(count: int, view: int) -> tuple[torch.Tensor, torch.Tensor]:
