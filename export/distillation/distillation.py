@@ -207,7 +207,7 @@ class _Course:
                 break
             if self._save_is_due():
                 self._save()
-            if training.size == self._best_size and training.epoch - self._best_epoch > self._job.patience:
+            if training.at_full_size and training.epoch - self._best_epoch > self._job.patience:
                 return "no better for a while"
         self._save()
         if training.step == 0:
@@ -252,7 +252,7 @@ class _Course:
         training, (crops, bank) = self.training, self._validation
         started_s = monotonic()
         agreement = neighbour_agreement(training.embed(crops), bank)
-        if agreement >= self._best_agreement or training.size != self._best_size:
+        if agreement > self._best_agreement or training.size != self._best_size:
             self.best = {key: tensor.clone() for key, tensor in training.backbone.state_dict().items()}
             self._best_agreement, self._best_epoch, self._best_size = agreement, training.epoch, training.size
         training.seconds += monotonic() - started_s

@@ -162,6 +162,11 @@ class Training:
         return max(1, len(self._crops) // self.settings.batch)
 
     @property
+    def at_full_size(self) -> bool:
+        """Whether the student sees whole pictures by now."""
+        return self.size == tuple(self._crops.shape[2:])
+
+    @property
     def views_left(self) -> int:
         """Views that are still to come."""
         return self.settings.views - len(self._labels)
@@ -217,7 +222,7 @@ class Training:
         chunks = []
         for part in torch.split(crops, _EMBEDDED_AT_ONCE):
             images = part.float()
-            if self.size != images.shape[2:]:
+            if not self.at_full_size:
                 images = _halve(images)
             with torch.inference_mode(), _lower_precision():
                 chunks.append(self.backbone(self._normalised(images)).float())
@@ -268,7 +273,7 @@ class Training:
 
     def _learn(self, replica: nn.ModuleDict, batch: _Batch) -> float:
         """Add the gradients of one half to `replica`; its loss."""
-        crops = self._crops if self.size == self._crops.shape[2:] else self._half_crops
+        crops = self._crops if self.at_full_size else self._half_crops
         with torch.no_grad():
             images = render(crops, batch.rows, batch.numbers, batch.changed, size=self.size)
             images = self._normalised(torch.where(batch.mirrored[:, None, None, None], images.flip(3), images))

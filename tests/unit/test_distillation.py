@@ -215,6 +215,13 @@ def test_a_time_budget_ends_a_training(job: DistillationJob) -> None:
     assert result.card.course["ended"] == "complete"
 
 
+def test_a_training_that_gets_no_better_ends_once_it_sees_whole_pictures(job: DistillationJob) -> None:
+    still = replace(SETTINGS, epochs=20, learning_rate=1e-12)
+    result = distil(replace(job, settings=still, patience=2))
+    assert result.card.course["ended"] == "no better for a while"
+    assert still.half_size_share * still.epochs < result.card.course["epochs"] < still.epochs
+
+
 def test_a_teacher_that_yields_nan_is_refused(job: DistillationJob) -> None:
     teacher = _write_teacher(job.teacher.with_name("nan.onnx"), operator="Acos")
     with pytest.raises(EngineFailure, match=r"nan.onnx gives NaN.*for \d+ of \d+ crops \(0001_c1"):
