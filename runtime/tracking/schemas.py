@@ -9,6 +9,7 @@ file leaves out.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -33,10 +34,11 @@ class _Key:
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
-    """A tool's keys, and its defaults for those that a file leaves out."""
+    """A tool's keys, its defaults for those that a file leaves out, and what only several keys together mean."""
 
     keys: Mapping[str, _Key]
     defaults: Mapping[str, Any]
+    together: Callable[[Mapping[str, Any]], Fields] = lambda _: {}
 
 
 def read_config(path: str | Path, *, schema: str | None, frame_rate: float | None) -> BotSortConfig:
@@ -69,14 +71,13 @@ def convert(schema: str, mapping: Mapping[str, Any], *, frame_rate: float | None
     _refuse_unknown(schema, given, table.keys)
     if "max_age" in given and "track_buffer" in given:
         raise InvalidConfig("max_age and track_buffer both say how long a lost track is kept", remedy="keep one")
-    rate = frame_rate or given.pop("frame_rate", None) or 30.0
+    rate = _rate(given.pop("frame_rate", 30.0) if frame_rate is None else frame_rate)
     given.pop("frame_rate", None)
-    settings = {key: value for key, value in {**table.defaults, **given}.items() if value is not None}
-    if "max_age" in given:
-        settings.pop("track_buffer", None)
-    fields: Fields = {"frame_rate": float(rate)}
+    settings = {**table.defaults, **given}
+    fields: Fields = {"frame_rate": rate}
     for key, value in settings.items():
         fields |= table.keys[key].to(_typed(key, value, table.keys[key].kind))
+    fields |= table.together(settings)
     if "track_buffer" in settings:
         fields["max_lost_frames"] = int(rate / 30.0 * settings["track_buffer"])  # it counts frames at 30 frames/s
     return BotSortConfig(**fields)
@@ -109,16 +110,19 @@ def _native(mapping: Mapping[str, Any], *, frame_rate: float | None) -> BotSortC
     known = {field.name for field in dataclasses.fields(BotSortConfig)}
     _refuse_unknown("reidkit", mapping, known | {"max_lost_s"})
     fields = dict(mapping)
-    if frame_rate is not None:
-        fields["frame_rate"] = float(frame_rate)
+    fields["frame_rate"] = rate = _rate(fields.get("frame_rate", 30.0) if frame_rate is None else frame_rate)
     if "max_lost_s" in fields:
         if "max_lost_frames" in fields:
             raise InvalidConfig(
                 "max_lost_s and max_lost_frames both say how long a lost track is kept", remedy="keep one"
             )
-        seconds = _typed("max_lost_s", fields.pop("max_lost_s"), float)
-        fields["max_lost_frames"] = round(seconds * fields.get("frame_rate", 30.0))
+        fields["max_lost_frames"] = round(_typed("max_lost_s", fields.pop("max_lost_s"), float) * rate)
     return BotSortConfig(**fields)
+
+
+def _rate(value: Any) -> float:
+    """A frame rate, checked before anything is reckoned with it."""
+    return float(BotSortConfig(frame_rate=value).frame_rate)
 
 
 def _refuse_unknown(schema: str, mapping: Mapping[str, Any], known: Any) -> None:
@@ -129,7 +133,7 @@ def _refuse_unknown(schema: str, mapping: Mapping[str, Any], known: Any) -> None
 
 def _typed(key: str, value: Any, kind: type) -> Any:
     fits = isinstance(value, (int, float) if kind is float else kind)
-    if not fits or (isinstance(value, bool) and kind is not bool):
+    if not fits or (isinstance(value, bool) and kind is not bool) or (kind is float and not math.isfinite(value)):
         raise InvalidConfig(f"{key} must be of type {kind.__name__}, found {value!r}")
     return value
 
@@ -183,9 +187,18 @@ _OFFICIAL_DEFAULTS = {
     "track_high_thresh": 0.6,
     "track_low_thresh": 0.1,
     "new_track_thresh": 0.7,
-    "track_buffer": 30,
     "match_thresh": 0.8,
 }
+
+
+def _boxmot_unconfirmed(settings: Mapping[str, Any]) -> Fields:
+    """Of unconfirmed tracks boxmot divides the distance first, and compares it with the same threshold then."""
+    scale = settings["unconfirmed_emb_scale"]
+    if scale <= 0:
+        raise InvalidConfig(f"unconfirmed_emb_scale must be above 0, found {scale!r}")
+    min_cosine = max(-1.0, 1 - settings["appearance_thresh"] * scale)
+    return {"unconfirmed_appearance_cost_scale": 1 / scale, "unconfirmed_min_cosine": min_cosine}
+
 
 _SCHEMAS = {
     # The BoT-SORT authors: both thresholds are largest distances, the appearance distance is (1 - cos) / 2.
@@ -196,7 +209,7 @@ _SCHEMAS = {
             "appearance_thresh": _Key(lambda value: {"min_cosine": 1 - 2 * value}),
             "mot20": _Key(lambda value: {"fuse_score": not value}, bool),
         },
-        defaults={**_OFFICIAL_DEFAULTS, "proximity_thresh": 0.5, "appearance_thresh": 0.25},
+        defaults={**_OFFICIAL_DEFAULTS, "track_buffer": 30, "proximity_thresh": 0.5, "appearance_thresh": 0.25},
     ),
     # ultralytics >= 8.3.114: both are smallest similarities, of IoU and of 1 - (1 - cos) / 2.
     "ultralytics": _Schema(
@@ -211,6 +224,7 @@ _SCHEMAS = {
             **_OFFICIAL_DEFAULTS,
             "track_high_thresh": 0.25,
             "new_track_thresh": 0.25,
+            "track_buffer": 30,
             "proximity_thresh": 0.5,
             "appearance_thresh": 0.8,
             "with_reid": False,
@@ -223,7 +237,7 @@ _SCHEMAS = {
             **_SHARED,
             "proximity_thresh": _Key(lambda value: {"min_iou_for_appearance": 1 - value}),
             "appearance_thresh": _Key(lambda value: {"min_cosine": 1 - value, "appearance_cost_scale": 1.0}),
-            "unconfirmed_emb_scale": _Key(lambda value: {"unconfirmed_appearance_cost_scale": 1 / value}),
+            "unconfirmed_emb_scale": _Key(lambda _: {}),
             "second_match_thresh": _Key(_field("second_match_cost")),
             "unconfirmed_match_thresh": _Key(_field("unconfirmed_match_cost")),
             "fuse_first_associate": _Key(_field("fuse_score"), bool),
@@ -246,6 +260,7 @@ _SCHEMAS = {
             "cmc_method": "sof",
             "use_cmc": True,
         },
+        together=_boxmot_unconfirmed,
     ),
     # MiVOLO's advanced ReID settings: IoU and cosine as they are, ages in frames, a long-term stage.
     "mivolo": _Schema(
@@ -266,7 +281,6 @@ _SCHEMAS = {
         },
         defaults={
             **_OFFICIAL_DEFAULTS,
-            "track_buffer": None,
             "proximity_thresh": 0.2,
             "appearance_thresh": 0.25,
             "max_age": 50,

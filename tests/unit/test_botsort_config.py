@@ -89,6 +89,17 @@ use_cmc: {type: choice, default: false, options: [false, true]}
     assert config.appearance_cost_scale == 1.0
 
 
+def test_boxmots_unconfirmed_tracks_have_a_gate_of_their_own() -> None:
+    given = {"appearance_thresh": 0.3, "unconfirmed_emb_scale": 2.0}
+    config = BotSortConfig.from_schema("boxmot", given)
+    assert config.unconfirmed_min_cosine == pytest.approx(1 - 0.3 * 2)
+    assert config.unconfirmed_appearance_cost_scale == 0.5
+
+
+def test_a_track_buffer_takes_the_place_of_max_age() -> None:
+    assert BotSortConfig.from_schema("mivolo", {"track_buffer": 60}, frame_rate=15).max_lost_frames == 30
+
+
 @pytest.mark.parametrize(("frame_rate", "frames"), [(None, 30), (30, 30), (7, 7), (14, 14), (60, 60)])
 def test_official_buffer_is_scaled_by_the_frame_rate(frame_rate: float | None, frames: int) -> None:
     assert BotSortConfig.load("botsort.yaml", frame_rate=frame_rate).max_lost_frames == frames
@@ -127,6 +138,12 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("camera_motion: file\n", "camera_motion_file"),
         ("schema: mivolo\nmax_age: 50\ntrack_buffer: 30\n", "max_age and track_buffer"),
         ("schema: reidkit\nmax_lost_s: 2\nmax_lost_frames: 30\n", "max_lost_s and max_lost_frames"),
+        ("schema: boxmot\nunconfirmed_emb_scale: 0\n", "unconfirmed_emb_scale must be above 0"),
+        ("schema: boxmot\nframe_rate: fast\n", "frame_rate must be of type float"),
+        ("schema: official\nframe_rate: 0\n", "frame_rate must lie within"),
+        ("schema: boxmot\ncmc_method:\n", "cmc_method must be of type str, found None"),
+        ("max_lost_s: .nan\nhigh_score: 0.6\n", "max_lost_s must be of type float"),
+        ("frame_rate: fast\nmax_lost_s: 2\n", "frame_rate must be of type float"),
         ("schema: reidkit\nmax_lost_s: long\n", "max_lost_s must be of type float"),
         ("schema: official\ncmc_method: ecc\n", "'ecc' is not offered"),
         ("schema: mivolo\nnn_budget: 0\n", "long_term_history must lie within"),
