@@ -211,8 +211,10 @@ def test_it_begins_with_given_weights(job: DistillationJob, tmp_path: Path) -> N
 
 
 def test_a_time_budget_ends_a_training(job: DistillationJob) -> None:
-    result = distil(replace(job, settings=replace(SETTINGS, epochs=10_000, minutes=0.02)))
+    settings = replace(SETTINGS, epochs=10_000, minutes=0.02)
+    result = distil(replace(job, settings=settings, patience=settings.epochs))
     assert result.card.course["ended"] == "complete"
+    assert result.card.course["epochs"] < settings.epochs
 
 
 def test_a_training_that_gets_no_better_ends_once_it_sees_whole_pictures(job: DistillationJob) -> None:
