@@ -1,7 +1,8 @@
-"""Whether something computes what torch computes: the same crops through both, in several batch sizes.
+"""Whether something computes what its original computes: the same crops through both, in several batch sizes.
 
-The reference is the torch module in float32. A graph, a compiled engine, anything that maps crops to embeddings is
-held to it, by direction and by length, one crop at a time and many: some compilers get only one of them right.
+The reference is the original in float32, mostly a torch module. A graph, a compiled engine, anything that maps crops to
+embeddings is held to it, by direction and by length, one crop at a time and many: some compilers get only one of them
+right.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from reidkit.calibration.crops import find_crops, read_crops
 from reidkit.calibration.gates import EMBEDDING_LIMITS, GateReport, ParityReport, compare_embeddings, embedding_gate
 from reidkit.calibration.street import render_crops
-from reidkit.export.onnx import CropEmbedder
+from reidkit.export.originals import Original
 from reidkit.runtime.artifact.folder import Golden
 from reidkit.runtime.artifact.manifest import Preprocessing
 from reidkit.runtime.errors import GateFailure, NonFiniteEmbedding
@@ -54,25 +55,28 @@ class Fidelity:
 
     Attributes:
         crops: (N, 3, H, W) uint8, in the input's colour order.
-        reference: (N, D) float32, by torch.
+        reference: (N, D) float32.
+        by: what computed the reference.
         batches: the batch sizes to compare in.
         source: where the crops are from, for the manifest.
     """
 
     crops: Crops
     reference: Embeddings
+    by: str
     batches: tuple[int, ...]
     source: str
 
     @staticmethod
-    def to(embedder: CropEmbedder, preprocessing: Preprocessing, *, folder: Path | None, max_batch: int) -> Fidelity:
-        """Fidelity to `embedder` on the real crops of `folder`, else on rendered ones, at batch 1 and `max_batch`."""
+    def to(original: Original, *, folder: Path | None, max_batch: int) -> Fidelity:
+        """Fidelity to `original` on the real crops of `folder`, else on rendered ones, at batch 1 and `max_batch`."""
+        preprocessing = original.preprocessing
         if folder is None:
             rendered = _rendered(max(RENDERED_CROPS, max_batch), preprocessing)
             crops, source = _nchw(rendered), f"rendered, seed {SEED}"
         else:
             crops, source = read_crops(find_crops(folder, limit=REAL_CROPS), preprocessing), f"folder {folder.name}"
-        return Fidelity(crops, embedder.embed(crops), tuple(sorted({1, max_batch})), source)
+        return Fidelity(crops, original.embed(crops), original.reference, tuple(sorted({1, max_batch})), source)
 
     def on_few(self) -> Fidelity:
         """The same on the first crops alone, two full batches of them."""
@@ -92,11 +96,15 @@ class Fidelity:
         if gate.status != "passed":
             found = "it is not finite" if gate.value is None else f"{gate.measure} {gate.value:.6g}"
             raise GateFailure(
-                f"{what} differs from torch over {len(self.crops)} crops: {found}, limit {gate.limit:g}",
+                f"{what} differs from {self.by} over {len(self.crops)} crops: {found}, limit {gate.limit:g}",
                 remedy="nothing was published",
                 report={"artifact": None, "precision_built": str(precision), **verdict.to_dict()},
             )
         return verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was compared with what, for the manifest."""
+        return {"reference": self.by, "batches": list(self.batches), "source": self.source}
 
     def _answer(self, embed: Callable[[Crops], Embeddings], batch: int) -> Embeddings:
         try:
@@ -107,10 +115,10 @@ class Fidelity:
             return np.full_like(self.reference, np.nan)
 
 
-def golden(embedder: CropEmbedder, preprocessing: Preprocessing) -> Golden:
+def golden(original: Original) -> Golden:
     """The few rendered crops and reference embeddings with which a box checks itself."""
-    crops = _rendered(GOLDEN_CROPS, preprocessing)
-    return Golden(crops=crops, embeddings=embedder.embed(_nchw(crops)))
+    crops = _rendered(GOLDEN_CROPS, original.preprocessing)
+    return Golden(crops=crops, embeddings=original.embed(_nchw(crops)))
 
 
 def _rendered(count: int, preprocessing: Preprocessing) -> Crops:

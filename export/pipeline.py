@@ -1,7 +1,7 @@
 """From weights to a published artifact, or to an error and nothing.
 
-    weights ─ backbone ─ ONNX ─ engine ─ golden, manifest ─ publication
-               torch ════ ╪ ═════ ╪          every bar across: judged against torch
+    original ─ ONNX ─ engine ─ golden, manifest ─ publication
+        ╘═══════ ╪ ═════ ╪          every bar across: judged against the original
 
 All is written into a temporary folder, which becomes the artifact by a rename at the very end.
 """
@@ -17,29 +17,17 @@ from importlib.metadata import metadata, version
 from pathlib import Path
 from typing import Any
 
-from reidkit.export.backbones import ModelCard
-from reidkit.export.checkpoints import Checkpoint, identify, load_backbone, random_backbone
 from reidkit.export.fidelity import Fidelity, Verdict, golden
-from reidkit.export.onnx import CropEmbedder, run_onnx, write_onnx
-from reidkit.export.weights import DEFAULT, LICENCE, embedded_weights
+from reidkit.export.onnx import run_onnx
+from reidkit.export.originals import Original
 from reidkit.runtime.artifact.digests import record_files
 from reidkit.runtime.artifact.folder import write_golden, write_manifest
-from reidkit.runtime.artifact.manifest import (
-    SCHEMA_VERSION,
-    BackboneInfo,
-    Batch,
-    Embedding,
-    Manifest,
-    PrecisionInfo,
-    Weights,
-)
+from reidkit.runtime.artifact.manifest import SCHEMA_VERSION, Batch, Embedding, Manifest, PrecisionInfo
 from reidkit.runtime.artifact.publication import publication
 from reidkit.runtime.engines import engines
 from reidkit.runtime.errors import ExportFailure, InvalidInput, TargetUnavailable
 from reidkit.targets import BuildJob, Precision, Target, find_target
 from reidkit.targets.target import refuse_precision
-
-LIBRARIES = ("torch", "onnx", "onnxscript")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +35,7 @@ class ExportJob:
     """What to export.
 
     Attributes:
-        card: the backbone; None to tell it from the weights.
-        weights: the checkpoint; None for the ones that come with reidkit.
-        random_weights: build with random weights instead, which the manifest then says.
+        original: gives the network; called once the target is known to be there.
         target: name of the target.
         precision: what to build; a target that cannot build it refuses.
         output: folder in which the artifact's own folder is made.
@@ -58,9 +44,7 @@ class ExportJob:
         crops: folder of real crops to check with; None for rendered ones.
     """
 
-    card: ModelCard | None
-    weights: Path | None
-    random_weights: bool = False
+    original: Callable[[], Original]
     target: str
     precision: Precision
     output: Path
@@ -91,43 +75,43 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
         progress: told of each stage as it begins.
 
     Raises:
-        InvalidCheckpoint: the weights are not those of the backbone.
+        InvalidFile: what the original is made from is not what it should be.
         TargetUnavailable, MissingDependency: something that this needs is not installed.
         ExportFailure: the model could not be converted, built or written.
-        GateFailure: the result is not faithful to torch.
+        GateFailure: the result is not faithful to the original.
     """
     target = _usable_target(job)
     progress("reading the weights")
-    card, embedder, backbone = _backbone(job)
-    artifact = job.output / _name(job, card)
-    fidelity = Fidelity.to(embedder, card.preprocessing, folder=job.crops, max_batch=job.max_batch)
+    original = job.original()
+    artifact = job.output / _name(job, original)
+    fidelity = Fidelity.to(original, folder=job.crops, max_batch=job.max_batch)
     try:
         with publication(artifact) as folder:
             progress("converting to ONNX")
             graph = folder / "graph.onnx"
-            write_onnx(embedder, graph)
+            original.write_onnx(graph)
             fidelity.on_few().judge("the ONNX graph", run_onnx(graph), Precision.FP32)
 
             progress(f"building for {target.name}")
             batch = Batch(dynamic=True, max=job.max_batch, buckets=[])
             built = target.build(BuildJob(onnx_path=graph, folder=folder, precision=job.precision, batch=batch))
             graph.unlink()
-            checks = golden(embedder, card.preprocessing)
+            checks = golden(original)
             write_golden(folder, checks)
             manifest = Manifest(
                 schema_version=SCHEMA_VERSION,
                 name=artifact.name,
                 created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 reidkit_version=version("reidkit"),
-                backbone=backbone,
-                preprocessing=card.preprocessing,
+                backbone=original.backbone,
+                preprocessing=original.preprocessing,
                 embedding=Embedding(dim=checks.embeddings.shape[1], l2="runtime"),
                 batch=batch,
                 precision=PrecisionInfo(requested=str(job.precision), built=str(built.precision_built)),
                 target=target.name,
                 engine=target.engine,
                 engine_file=built.engine_file,
-                toolchain={**{library: version(library) for library in LIBRARIES}, **built.toolchain},
+                toolchain={**{library: version(library) for library in original.libraries}, **built.toolchain},
                 built_on=_this_machine(),
                 calibration=None,
                 parity={},
@@ -140,7 +124,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
             with engines()[target.engine].load()(manifest, folder, device="auto", threads=None) as engine:
                 embed = partial(engine.embed, normalize=False)
                 verdict = fidelity.judge(f"the {target.name} engine", embed, built.precision_built)
-            parity = {**verdict.parity.to_dict(), "batches": list(fidelity.batches), "source": fidelity.source}
+            parity = {**verdict.parity.to_dict(), **fidelity.to_dict()}
             manifest = replace(manifest, parity=parity, gates={verdict.gate.name: verdict.gate.to_dict()})
             write_manifest(folder, manifest)
     except OSError as error:
@@ -161,35 +145,8 @@ def _usable_target(job: ExportJob) -> Target:
     return target
 
 
-def _backbone(job: ExportJob) -> tuple[ModelCard, CropEmbedder, BackboneInfo]:
-    """The card, the network that is the reference, and what the manifest says of it."""
-    if job.random_weights:
-        if job.card is None:
-            raise InvalidInput(
-                "there is no telling which backbone random weights are for", remedy="name it with --model"
-            )
-        card, module = job.card, random_backbone(job.card)
-        weights = Weights(source="random", file=None, sha256=None, licence=None, dropped_keys=[])
-    else:
-        own = job.weights is not None
-        path = job.weights or embedded_weights(job.card.name if job.card else DEFAULT)
-        checkpoint = Checkpoint.read(path)
-        card = job.card or identify(checkpoint)
-        module, dropped = load_backbone(card, checkpoint)
-        weights = Weights(
-            source="file" if own else "embedded",
-            file=path.name,
-            sha256=checkpoint.sha256,
-            licence=None if own else LICENCE,
-            dropped_keys=dropped,
-        )
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    info = BackboneInfo(name=card.name, parameters=parameters, weights=weights)
-    return card, CropEmbedder(module, card.preprocessing), info
-
-
-def _name(job: ExportJob, card: ModelCard) -> str:
-    name = f"{card.name}-{job.target}-{job.precision}" if job.name is None else job.name
+def _name(job: ExportJob, original: Original) -> str:
+    name = f"{original.backbone.name}-{job.target}-{job.precision}" if job.name is None else job.name
     if not name or name.startswith(".") or Path(name).name != name:
         raise InvalidInput(f"{name!r} cannot name an artifact", remedy="give a plain folder name; --output says where")
     return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,13 +66,14 @@ def export(
     backbones()  # without torch this says so, before anything below imports it
     card = find_backbone(model) if model is not None else None
 
+    from reidkit.export.originals import random_original, trained_original
     from reidkit.export.pipeline import ExportJob
     from reidkit.export.pipeline import export as run
 
     job = ExportJob(
-        card=card,
-        weights=weights,
-        random_weights=random_weights,
+        original=partial(random_original, card)
+        if card and random_weights
+        else partial(trained_original, card, weights),
         target=target,
         precision=Precision(precision),
         output=output,

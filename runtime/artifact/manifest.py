@@ -112,7 +112,7 @@ class Manifest:
         toolchain: versions of the libraries that built it.
         built_on: machine that built it (`system`, `machine`, `processor`, `python`).
         calibration: provenance of INT8 ranges, None for float artifacts.
-        parity: agreement with the torch reference (see `reidkit.calibration.gates`).
+        parity: agreement with the reference (see `reidkit.calibration.gates`).
         gates: every gate with its status, value and limit.
         thresholds: recommended tracker thresholds for this artifact, None until measured.
         files: every file of the artifact but the manifest and its digest, by relative name.

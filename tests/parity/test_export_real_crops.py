@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from reidkit.calibration.crops import find_crops, read_crops  # noqa: E402
 from reidkit.export.backbones import find_backbone  # noqa: E402
 from reidkit.export.checkpoints import Checkpoint, load_backbone  # noqa: E402
 from reidkit.export.onnx import CropEmbedder  # noqa: E402
+from reidkit.export.originals import trained_original  # noqa: E402
 from reidkit.export.pipeline import ExportJob, export  # noqa: E402
 from reidkit.runtime.engines import open_artifact  # noqa: E402
 from reidkit.targets import Precision  # noqa: E402
@@ -44,7 +46,9 @@ def reference(weights: Path, crops: np.ndarray) -> np.ndarray:
 def test_the_engine_sees_what_torch_sees(
     target: str, weights: Path, crops: np.ndarray, reference: np.ndarray, tmp_path: Path
 ) -> None:
-    job = ExportJob(card=CARD, weights=weights, target=target, precision=Precision.FP32, output=tmp_path)
+    job = ExportJob(
+        original=partial(trained_original, CARD, weights), target=target, precision=Precision.FP32, output=tmp_path
+    )
     with open_artifact(export(job).artifact) as engine:
         assert len(crops) == CROPS
         assert engine.max_batch == 8
