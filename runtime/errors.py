@@ -46,6 +46,10 @@ class InvalidCheckpoint(InvalidFile):
     """A weights file does not hold the weights of the backbone that was asked for."""
 
 
+class DownloadFailure(ReidkitError):
+    """A file could not be fetched, or what came is not the file that was expected; nothing took its place."""
+
+
 class MissingDependency(ReidkitError):
     """A library that this task needs is not installed."""
 

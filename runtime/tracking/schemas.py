@@ -55,7 +55,7 @@ def read_config(path: str | Path, *, schema: str | None, frame_rate: float | Non
     if schema is not None and declared is not None and schema != declared:
         raise InvalidConfig(f"{path} says schema: {declared}, but schema {schema!r} was asked for")
     try:
-        return convert(schema or declared or _recognise(mapping), mapping, frame_rate=frame_rate)
+        return convert(schema or declared or recognise_schema(mapping), mapping, frame_rate=frame_rate)
     except InvalidConfig as error:
         raise InvalidConfig(f"{path}: {error.message}", remedy=error.remedy) from error
 
@@ -94,8 +94,8 @@ def _locate(path: Path) -> Any:
     raise InvalidFile(f"no tracker settings at {path}", remedy=f"give a file, or a preset: {', '.join(names)}")
 
 
-def _recognise(mapping: Mapping[str, Any]) -> str:
-    """The schema of a file that names none: its keys must leave no doubt."""
+def recognise_schema(mapping: Mapping[str, Any]) -> str:
+    """The schema of a file that names none. Raises `InvalidConfig` where its keys leave doubt."""
     if mapping.keys() & _ONLY_MIVOLO:
         return "mivolo"
     if any("thresh" in key or key == "track_buffer" for key in mapping):
