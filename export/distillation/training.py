@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reidkit.export.distillation.losses import likeness_loss
+from reidkit.export.distillation.optimizer import Optimizer
 from reidkit.export.distillation.views import NUMBERS, draw_views, render
 from reidkit.runtime.artifact.manifest import Normalization
 
@@ -49,7 +50,8 @@ class Settings:
         batch: images a step, in two halves.
         group: an anchor and its neighbours, together.
         neighbours: nearest crops among which an anchor's company is drawn.
-        learning_rate: at its peak.
+        matrix_rate: Muon's learning rate, of weights that are matrices, at its peak.
+        learning_rate: AdamW's, of all else, at its peak.
         weight_decay: of weights, not of biases and norms.
         average: how much of the running average stays after a step.
         warmup_steps: steps over which the rate rises.
@@ -65,7 +67,8 @@ class Settings:
     batch: int = 64
     group: int = 4
     neighbours: int = 12
-    learning_rate: float = 2e-3
+    matrix_rate: float = 0.02
+    learning_rate: float = 4e-3
     weight_decay: float = 0.02
     average: float = 0.998
     warmup_steps: int = 100
@@ -135,7 +138,12 @@ class Training:
         self._student.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self._average = copy.deepcopy(self._student).eval().requires_grad_(False)
         self._replicas = [self._student, *(_twin(self._student) for _ in range(HALVES - 1))]
-        self._optimizer = torch.optim.AdamW(_parameter_groups(self._student, settings.weight_decay), fused=True)
+        self._optimizer = Optimizer(
+            self._student,
+            matrix_rate=settings.matrix_rate,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
 
     @property
     def backbone(self) -> nn.Module:
@@ -293,10 +301,7 @@ class Training:
         nn.utils.clip_grad_norm_(parameters, 5.0)
         warm = min(1.0, (self.step + 1) / settings.warmup_steps)
         cosine = (1 + math.cos(math.pi * self.progress)) / 2
-        for group in self._optimizer.param_groups:
-            group["lr"] = settings.learning_rate * warm * (0.01 + 0.99 * cosine)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.step(warm * (0.01 + 0.99 * cosine))
         self.step += 1
         weight = 1 - min(settings.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -332,12 +337,6 @@ def _twin(student: nn.ModuleDict) -> nn.ModuleDict:
     for own, shared in zip(twin.parameters(), student.parameters(), strict=True):
         own.data = shared.data
     return twin
-
-
-def _parameter_groups(student: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    weights = [parameter for parameter in student.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in student.parameters() if parameter.ndim <= 1]
-    return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def _gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:

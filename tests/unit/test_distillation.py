@@ -33,9 +33,9 @@ from reidkit.export.distillation import CropSources, DistillationJob, Settings, 
 from reidkit.export.distillation.losses import likeness_loss  # noqa: E402
 from reidkit.export.distillation.teacher import open_teacher, unit_embeddings  # noqa: E402
 from reidkit.export.distillation.validation import hold_out, neighbour_agreement  # noqa: E402
-from reidkit.export.distillation.vendor import parse_preprocessing  # noqa: E402
 from reidkit.export.distillation.views import draw_views, render  # noqa: E402
 from reidkit.export.onnx import CropEmbedder  # noqa: E402
+from reidkit.export.preprocessing import parse_preprocessing  # noqa: E402
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize  # noqa: E402
 from reidkit.runtime.engines import open_artifact  # noqa: E402
 from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile, InvalidInput  # noqa: E402
@@ -218,7 +218,7 @@ def test_a_time_budget_ends_a_training(job: DistillationJob) -> None:
 
 
 def test_a_training_that_gets_no_better_ends_once_it_sees_whole_pictures(job: DistillationJob) -> None:
-    still = replace(SETTINGS, epochs=20, learning_rate=1e-12)
+    still = replace(SETTINGS, epochs=20, learning_rate=1e-12, matrix_rate=1e-12)
     result = distil(replace(job, settings=still, patience=2))
     assert result.card.course["ended"] == "no better for a while"
     assert still.half_size_share * still.epochs < result.card.course["epochs"] < still.epochs
