@@ -1,6 +1,6 @@
 """The training loop: two halves of every batch at once, one half a thread; new views as it goes.
 
-    epoch    0 ───────────────── 60 % ──────────── 100 %
+    progress 0 ───────────────── 65 % ──────────── 100 %
     size     half                whole                     most of what there is to learn shows in small pictures
     views    4, growing to all at 60 %                     each view of a crop is used as often as the others
     rate     warm-up, then a cosine to nothing
@@ -61,17 +61,17 @@ class Settings:
     epochs: int = 150
     minutes: float | None = None
     first_views: int = 4
-    views: int = 8
+    views: int = 16
     views_until: float = 0.6
-    half_size_share: float = 0.6
+    half_size_share: float = 0.65
     batch: int = 64
     group: int = 4
     neighbours: int = 12
-    matrix_rate: float = 0.02
-    learning_rate: float = 4e-3
+    matrix_rate: float = 0.04
+    learning_rate: float = 8e-3
     weight_decay: float = 0.02
     average: float = 0.998
-    warmup_steps: int = 100
+    warmup_steps: int = 200
     seed: int = 0
 
 
