@@ -21,7 +21,7 @@ from reidkit.calibration.street import render_crops
 from reidkit.export.originals import Original
 from reidkit.runtime.artifact.folder import Golden
 from reidkit.runtime.artifact.manifest import Preprocessing
-from reidkit.runtime.errors import GateFailure, NonFiniteEmbedding
+from reidkit.runtime.errors import ExportFailure, GateFailure, NonFiniteEmbedding
 from reidkit.targets import Precision
 
 REAL_CROPS = 200
@@ -69,14 +69,19 @@ class Fidelity:
 
     @staticmethod
     def to(original: Original, *, folder: Path | None, max_batch: int) -> Fidelity:
-        """Fidelity to `original` on the real crops of `folder`, else on rendered ones, at batch 1 and `max_batch`."""
+        """Fidelity to `original` on the real crops of `folder`, else on rendered ones, at batch 1 and `max_batch`.
+
+        Raises:
+            ExportFailure: the original itself gives no embeddings that anything could be held to.
+        """
         preprocessing = original.preprocessing
         if folder is None:
             rendered = _rendered(max(RENDERED_CROPS, max_batch), preprocessing)
             crops, source = _nchw(rendered), f"rendered, seed {SEED}"
         else:
             crops, source = read_crops(find_crops(folder, limit=REAL_CROPS), preprocessing), f"folder {folder.name}"
-        return Fidelity(crops, original.embed(crops), original.reference, tuple(sorted({1, max_batch})), source)
+        reference = _sound(original, crops)
+        return Fidelity(crops, reference, original.reference, tuple(sorted({1, max_batch})), source)
 
     def on_few(self) -> Fidelity:
         """The same on the first crops alone, two full batches of them."""
@@ -119,6 +124,19 @@ def golden(original: Original) -> Golden:
     """The few rendered crops and reference embeddings with which a box checks itself."""
     crops = _rendered(GOLDEN_CROPS, original.preprocessing)
     return Golden(crops=crops, embeddings=original.embed(_nchw(crops)))
+
+
+def _sound(original: Original, crops: Crops) -> Embeddings:
+    """The reference embeddings, each of them finite and with a direction."""
+    embeddings = original.embed(crops)
+    lengths = np.linalg.norm(embeddings, axis=1)
+    for what, bad in {"NaN or infinity": ~np.isfinite(lengths), "nothing but zeros": lengths == 0}.items():
+        if bad.any():
+            raise ExportFailure(
+                f"{original.backbone.name} itself gives {what} for {bad.sum()} of {len(crops)} crops",
+                remedy="nothing can be proved of it: check its weights and its preprocessing",
+            )
+    return embeddings
 
 
 def _rendered(count: int, preprocessing: Preprocessing) -> Crops:

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from reidkit.export.checkpoints import Checkpoint, identify, load_backbone
-from reidkit.export.distillation.vendor import VendorModel, model_input, parse_preprocessing
+from reidkit.export.distillation.vendor import VendorModel
 from reidkit.export.onnx import CropEmbedder
+from reidkit.export.preprocessing import model_input, parse_preprocessing
 from reidkit.runtime.artifact.digests import MANIFEST_FILE, sha256_of
 from reidkit.runtime.engines import open_artifact
 from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile
@@ -105,7 +106,7 @@ class _Artifact:
 
     def embed(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Teacher.embed`."""
-        return self._engine.embed(model_input(crops, self._preprocessing), normalize=False)
+        return self._engine.embed(model_input(crops, self._preprocessing, color="rgb"), normalize=False)
 
 
 class _Backbone:

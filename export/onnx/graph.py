@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from reidkit.export.preprocessing import gain_and_offset
 from reidkit.runtime.artifact.manifest import Preprocessing
 from reidkit.runtime.errors import ExportFailure, MissingDependency
 
@@ -34,7 +35,7 @@ INPUT, OUTPUT = "images", "embeddings"
 class CropEmbedder(nn.Module):
     """A backbone behind its normalisation: the torch reference, and what the ONNX graph computes.
 
-    ``(x * scale - mean) / std`` is one multiplication and one addition here, with constants taken in double precision.
+    ``(x * scale - mean) / std`` is one multiplication and one addition here.
     """
 
     gain: Tensor
@@ -44,12 +45,9 @@ class CropEmbedder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.input_shape = (3, preprocessing.height, preprocessing.width)
-        normalization = preprocessing.normalization
-        mean, std = (
-            torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (normalization.mean, normalization.std)
-        )
-        self.register_buffer("gain", (normalization.scale / std).float())
-        self.register_buffer("offset", (-mean / std).float())
+        gain, offset = gain_and_offset(preprocessing.normalization)
+        self.register_buffer("gain", torch.from_numpy(gain))
+        self.register_buffer("offset", torch.from_numpy(offset))
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -58,12 +56,33 @@ class CropEmbedder(nn.Module):
         return embeddings
 
     def embed(self, crops: NDArray[np.uint8], *, batch: int = 8) -> NDArray[np.float32]:
-        """(N, 3, H, W) uint8 -> (N, D) float32 raw embeddings, computed `batch` crops at a time."""
+        """(N, 3, H, W) uint8 -> (N, D) float32 raw embeddings, computed `batch` crops at a time.
+
+        Raises:
+            ExportFailure: the backbone cannot take such crops, or gives something else for them.
+        """
         images = torch.from_numpy(crops)
         with torch.inference_mode():
-            chunks = [self(images[start : start + batch]) for start in range(0, len(images), batch)]
+            chunks = [self._checked(images[start : start + batch]) for start in range(0, len(images), batch)]
         embeddings: NDArray[np.float32] = torch.cat(chunks).numpy()
         return embeddings
+
+    def _checked(self, images: Tensor) -> Tensor:
+        shape = "x".join(map(str, images.shape[1:]))
+        try:
+            embeddings: object = self(images)
+        except RuntimeError as error:
+            raise ExportFailure(f"this backbone fails on {shape} crops ({_first_line(error)})") from error
+        if not isinstance(embeddings, Tensor):
+            found = f"a {type(embeddings).__name__}"
+        elif embeddings.ndim != 2 or len(embeddings) != len(images) or embeddings.dtype != torch.float32:
+            found = f"{str(embeddings.dtype).removeprefix('torch.')} {tuple(embeddings.shape)}"
+        else:
+            return embeddings
+        raise ExportFailure(
+            f"this backbone gives {found} for {len(images)} crops of {shape}",
+            remedy="it has to give (N, D) float32 embeddings, in evaluation mode and without its training heads",
+        )
 
 
 def write_onnx(embedder: CropEmbedder, path: Path) -> None:

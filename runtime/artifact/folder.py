@@ -120,19 +120,15 @@ def write_golden(folder: Path, golden: Golden) -> None:
 
 def _check_values(manifest: Manifest) -> None:
     """Refuse values of the right type that mean nothing: what they would do further in is nobody's to guess."""
-    size, normalization, batch = manifest.preprocessing, manifest.preprocessing.normalization, manifest.batch
+    batch = manifest.batch
     conditions = {
-        "preprocessing.height and width are 1 to 4096": 0 < size.height <= 4096 and 0 < size.width <= 4096,
+        **manifest.preprocessing.conditions(),
         "embedding.dim is 1 to 65536": 0 < manifest.embedding.dim <= 65536,
         "batch.max is 1 to 4096": 0 < batch.max <= 4096,
         "batch.buckets ascend, and to batch.max where the batch is not dynamic": (
             batch.buckets == sorted({bucket for bucket in batch.buckets if bucket > 0})
             and (batch.dynamic or batch.buckets[-1:] == [batch.max])
         ),
-        "normalization.mean and std have three channels, no std is 0": (
-            len(normalization.mean) == len(normalization.std) == 3 and all(normalization.std)
-        ),
-        "pixels that the runtime normalises are no integers": (normalization.where == "graph" or size.dtype != "uint8"),
         "engine_file and the golden file are among files": {manifest.engine_file, GOLDEN_FILE} <= manifest.files.keys(),
     }
     for condition, holds in conditions.items():

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from math import isfinite
+from typing import Any, Literal
 
+from reidkit.runtime.artifact.strict import Mismatch, build
 from reidkit.runtime.errors import ArtifactInvalid
 
 SCHEMA_VERSION = 1
@@ -66,6 +67,18 @@ class Preprocessing:
     dtype: Literal["uint8", "float16", "float32"]
     resize: Resize
     normalization: Normalization
+
+    def conditions(self) -> dict[str, bool]:
+        """What values of the right type must fulfil to mean anything, and whether these do."""
+        how = self.normalization
+        return {
+            "preprocessing.height and width are 1 to 4096": 0 < self.height <= 4096 and 0 < self.width <= 4096,
+            "normalization.mean and std have three channels, no std is 0": (
+                len(how.mean) == len(how.std) == 3 and all(how.std)
+            ),
+            "the numbers of normalization are finite": all(map(isfinite, (how.scale, *how.mean, *how.std))),
+            "pixels that the runtime normalises are no integers": how.where == "graph" or self.dtype != "uint8",
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,46 +168,7 @@ class Manifest:
                 f"manifest.json has schema version {version!r}, this reidkit reads {SCHEMA_VERSION}",
                 remedy="export the artifact again with this version",
             )
-        manifest: Manifest = _build(Manifest, raw, "manifest")
-        return manifest
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """`value` checked against the annotation `kind`, dataclasses built on the way."""
-    if dataclasses.is_dataclass(kind):
-        _expect(isinstance(value, dict), where, "an object", value)
-        hints = get_type_hints(kind)
-        if unknown := sorted(set(value) - set(hints)):
-            raise ArtifactInvalid(
-                f"manifest.json: unknown key {where}.{unknown[0]}", remedy="export the artifact again"
-            )
-        if missing := sorted(set(hints) - set(value)):
-            raise ArtifactInvalid(
-                f"manifest.json: missing key {where}.{missing[0]}", remedy="export the artifact again"
-            )
-        return kind(**{key: _build(hint, value[key], f"{where}.{key}") for key, hint in hints.items()})  # type: ignore[operator]
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        _expect(value in arguments, where, f"one of {', '.join(map(repr, arguments))}", value)
-        return value
-    if origin is list:
-        _expect(isinstance(value, list), where, "a list", value)
-        return [_build(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if origin is dict:
-        _expect(isinstance(value, dict), where, "an object", value)
-        return {key: _build(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if origin is UnionType:
-        return None if value is None else _build(arguments[0], value, where)
-    if kind is float:
-        _expect(isinstance(value, (int, float)) and not isinstance(value, bool), where, "a number", value)
-        return float(value)
-    if kind is not Any:
-        _expect(type(value) is kind, where, f"of type {kind.__name__}", value)
-    return value
-
-
-def _expect(holds: bool, where: str, expected: str, value: Any) -> None:
-    if not holds:
-        raise ArtifactInvalid(
-            f"manifest.json: {where} must be {expected}, found {value!r}", remedy="export the artifact again"
-        )
+        try:
+            return build(Manifest, raw, "manifest")
+        except Mismatch as error:
+            raise ArtifactInvalid(f"manifest.json: {error}", remedy="export the artifact again") from error
