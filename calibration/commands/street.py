@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
 from reidkit.calibration.street.camera import CameraMotion
-from reidkit.calibration.street.sequence import write_sequence
+from reidkit.calibration.street.overlap import write_views
+from reidkit.calibration.street.sequence import WrittenSequence, write_sequence
 from reidkit.calibration.street.street import Street, StreetConfig
 from reidkit.runtime.commands.shell import ProgressLine, ReidkitCommand, json_option, print_json
 
@@ -39,6 +41,14 @@ def _size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, i
 )
 @click.option("--fps", type=float, default=15, show_default=True, help="Frames per second.")
 @click.option("--camera", type=click.Choice(["still", "pan"]), default="still", show_default=True, help="How it moves.")
+@click.option(
+    "--views",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="How many cameras. Two see a part of the street both; each writes a folder of its own, view1 and view2, "
+    "and views.json tells what they see of the ground.",
+)
 @click.option("--images", is_flag=True, help="Write img1/*.jpg instead of street.mp4.")
 @json_option
 def street(
@@ -51,6 +61,7 @@ def street(
     size: tuple[int, int],
     fps: float,
     camera: CameraMotion,
+    views: int,
     images: bool,
     as_json: bool,
 ) -> None:
@@ -64,13 +75,37 @@ def street(
         height=size[1],
         fps=fps,
         camera=camera,
+        views=views,
     )
     folder = output / (name or f"street-{seed}")
     with ProgressLine() as line:
-        written = write_sequence(
-            Street(config), folder, images=images, on_frame=lambda number: line.write(f"frame {number} of {frames}")
-        )
-    report = {
+
+        def on_frame(number: int) -> None:
+            line.write(f"frame {number} of {frames}")
+
+        if views == 1:
+            sequence = write_sequence(Street(config), folder, images=images, on_frame=on_frame)
+            report, text = _report(sequence), _text(sequence)
+        else:
+            written = write_views(Street(config), folder, images=images, on_frame=on_frame)
+            report = {
+                "views": [_report(sequence) for sequence in written.sequences],
+                "views_file": str(written.views_file),
+                "overlaps": written.overlaps,
+            }
+            seen = [
+                f"{overlap['share']:.0%} of sightings are in {' and '.join(overlap['views'])} at once"
+                for overlap in written.overlaps
+            ]
+            text = "\n".join([*map(_text, written.sequences), *seen, f"  {written.views_file}"])
+    if as_json:
+        print_json(report)
+    else:
+        click.echo(text)
+
+
+def _report(written: WrittenSequence) -> dict[str, Any]:
+    return {
         "input": str(written.input),
         "detections": str(written.detections_file),
         "gt": str(written.truth_file),
@@ -79,10 +114,10 @@ def street(
         "boxes": written.boxes,
         "detected": written.detections,
     }
-    if as_json:
-        print_json(report)
-    else:
-        click.echo(
-            f"{written.frames} frames, {written.identities} people in {written.boxes} boxes, "
-            f"{written.detections} detections\n  {written.input}\n  {written.detections_file}\n  {written.truth_file}"
-        )
+
+
+def _text(written: WrittenSequence) -> str:
+    return (
+        f"{written.frames} frames, {written.identities} people in {written.boxes} boxes, "
+        f"{written.detections} detections\n  {written.input}\n  {written.detections_file}\n  {written.truth_file}"
+    )

@@ -37,7 +37,7 @@ class Backdrop:
     It is painted once, for the unturned camera, as wide as the motion needs; turned views are looked up in it.
 
     Args:
-        scene: what stands there.
+        scene: what stands there, as this camera sees it.
         camera: the camera, not turned.
         motion: how it will move.
         rng: for clouds and the tone of single stones.

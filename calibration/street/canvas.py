@@ -85,6 +85,13 @@ class Canvas:
         inside = np.minimum(half - np.abs(x - middle), np.minimum(y - low[1], high[1] - y))
         return Shape(window, self._soft(inside), np.clip((x - middle) / half, -1, 1), y)
 
+    def ribbon(self, top: Plane, bottom: Plane) -> Shape:
+        """What lies between two lines, each given as (W,) heights of the canvas' columns."""
+        window, x, y = self._window(
+            (self.left, float(top.min())), (self.left + len(top) * self.pixel, float(bottom.max()))
+        )
+        return Shape(window, self._soft(np.minimum(y - top, bottom - y)), np.zeros_like(x), y)
+
     def ellipse(self, center: Point, radii: tuple[float, float], *, until: float = 1) -> Shape:
         """An upright ellipse, or only what of it lies above `until`, in vertical radii below its middle."""
         (cx, cy), (rx, ry) = center, radii

@@ -15,13 +15,13 @@ _GLASS_HIGH, _GLASS_LOW, _CANVAS = (150, 178, 196), (66, 84, 100), (240, 234, 22
 
 
 def paint_houses(houses: tuple[House, ...], x: Plane, y: Plane, sky: Plane) -> Plane:
-    """The houses' fronts, and `sky` (h, w, 3) above them; x (1, w) and y (h, 1) in metres on the fronts."""
+    """The houses' fronts, and `sky` (h, w, 3) above them; x (1, w) and y (h, w) in metres on the fronts."""
     color: Plane = sky.copy()
     for house in houses:
         columns = np.flatnonzero((x[0] >= house.left) & (x[0] < house.left + house.width))
         if len(columns):
             span = slice(columns[0], columns[-1] + 1)
-            front = _Front(house, x[:, span] - house.left, y, color[:, span])
+            front = _Front(house, x[:, span] - house.left, y[:, span], color[:, span])
             front.paint_wall()
             front.paint_windows()
             front.paint_ground_floor()
@@ -37,7 +37,7 @@ class _Front:
 
     Attributes:
         house: which.
-        x, y: (1, w) and (h, 1) metres from its lower left corner.
+        x, y: (1, w) and (h, w) metres from its lower left corner.
         color: (h, w, 3) what is painted.
     """
 
@@ -123,5 +123,5 @@ class _Front:
 
 
 def _glass(up: Plane) -> Plane:
-    """Panes that mirror the sky in their upper part; `up` is 0..1 (h, 1) from their lower edge."""
+    """Panes that mirror the sky in their upper part; `up` is 0..1 from their lower edge."""
     return blended(_GLASS_LOW, _GLASS_HIGH, np.clip(up, 0, 1)[..., None])

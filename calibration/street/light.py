@@ -1,13 +1,30 @@
-"""Light that changes while the street is watched: clouds pass before the sun, the day grows warmer or cooler."""
+"""Light that changes while the street is watched: clouds pass before the sun, the day grows warmer or cooler.
+
+What a camera makes of it is its `Response`: no two of them render the same colour alike.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.calibration.street.canvas import eased
+from reidkit.calibration.street.people import Rgb
 
 _CHANGE_S = 3.0  # between two moods of the sky
+_MIDDLE = 118  # the grey level that contrast leaves alone
+
+
+class Response(NamedTuple):
+    """How a camera renders light: a gain for each of red, green and blue, and a factor of contrast."""
+
+    gains: Rgb
+    contrast: float
+
+
+PLAIN = Response((1.0, 1.0, 1.0), 1.0)
 
 
 class Light:
@@ -22,13 +39,14 @@ class Light:
         """How much of the sun is there: 0 behind clouds .. 1 in the open."""
         return 1 - self._between(self._clouds, time_s)
 
-    def shine(self, picture: NDArray[np.uint8], time_s: float) -> NDArray[np.uint8]:
-        """The picture (H, W, 3), RGB, in the light of that time."""
+    def shine(self, picture: NDArray[np.uint8], time_s: float, response: Response) -> NDArray[np.uint8]:
+        """The picture (H, W, 3), RGB, in the light of that time, as a camera renders it."""
         brightness, warmth = 0.66 + 0.4 * self.sun(time_s), 0.045 * self._between(self._warmth, time_s)
         levels = np.arange(256)
         table = np.empty((256, 3), np.uint8)
-        for channel, tint in enumerate((1 + warmth, 1.0, 1 - warmth)):
-            lit = levels * brightness * tint
+        for channel, (tint, gain) in enumerate(zip((1 + warmth, 1.0, 1 - warmth), response.gains, strict=True)):
+            lit = levels * brightness * tint * gain
+            lit = lit + (response.contrast - 1) * (lit - _MIDDLE)
             # Highlights roll off instead of being cut.
             lit = np.where(lit > 224, 224 + (lit - 224) * 31 / (31 + np.maximum(lit - 224, 0)), lit)
             table[:, channel] = np.floor(np.clip(lit, 0, 255) + 0.5)

@@ -1,4 +1,4 @@
-"""Paints what people hide behind, fluted columns and a kiosk with posters: stacks of drums, lit from the left."""
+"""Paints what people hide behind, fluted columns and a kiosk with posters: stacks of drums, lit from one side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from reidkit.calibration.street.camera import Camera
 from reidkit.calibration.street.canvas import Canvas, Shape, banded
 from reidkit.calibration.street.people import Rgb
-from reidkit.calibration.street.scene import STONE, Pillar
+from reidkit.calibration.street.scene import STONE, Pillar, sidelight
 
 _GREEN, _PASTE, _PAPER, _BRASS = (66, 88, 82), (232, 226, 210), (250, 246, 236), (214, 176, 96)
 _POSTERS = ((-0.45, 0.4, 1.5, 2.4), (0.4, 0.42, 1.15, 2.3), (-0.4, 0.42, 0.6, 1.3))  # middle, half width, from, to
@@ -29,7 +29,7 @@ class _Drum(NamedTuple):
 
 def paint_pillar(pillar: Pillar, camera: Camera) -> Canvas:
     """A pillar alone as the unturned camera sees it, on a canvas just large enough."""
-    scale = camera.focal / pillar.z
+    scale, sun = camera.scale(pillar.x, pillar.z), sidelight(camera)
     x, foot = camera.place(pillar.x, 0, pillar.z)
     half, over, under = int(1.6 * pillar.radius * scale) + 2, (pillar.height_m + 0.6) * scale, pillar.radius * scale
     canvas = Canvas.blank(int(over + under) + 2, 2 * half, left=int(x) - half, top=int(foot - over), pixel=1)
@@ -43,7 +43,7 @@ def paint_pillar(pillar: Pillar, camera: Camera) -> Canvas:
             (foot - drum.low * scale, x, drum.below * radius),
             (foot - drum.high * scale, x, drum.above * radius),
         )
-        _lay(canvas, canvas.outline([high, low]), drum.color, is_fluted=drum.is_fluted)
+        _lay(canvas, canvas.outline([high, low]), drum.color, sun, is_fluted=drum.is_fluted)
     if not is_column:
         for (middle, width, low_m, high_m), color in zip(_POSTERS, (*pillar.posters, pillar.posters[1]), strict=True):
             at, half_width, top, bottom = (
@@ -53,7 +53,7 @@ def paint_pillar(pillar: Pillar, camera: Camera) -> Canvas:
                 foot - low_m * scale,
             )
             line = top + 0.25 * (bottom - top)
-            _lay(canvas, canvas.outline([(top, at, half_width), (bottom, at, half_width)]), color)
+            _lay(canvas, canvas.outline([(top, at, half_width), (bottom, at, half_width)]), color, sun)
             print_ = canvas.outline([(line, at, 0.7 * half_width), (line + 0.09 * scale, at, 0.7 * half_width)])
             canvas.paint(print_, _PAPER, opacity=0.8)
     return canvas
@@ -83,8 +83,8 @@ def _kiosk(height: float) -> list[_Drum]:
     ]
 
 
-def _lay(canvas: Canvas, shape: Shape, color: ArrayLike, *, is_fluted: bool = False) -> None:
-    light = 1.06 - 0.2 * (shape.across + 0.25) - 0.16 * shape.across * shape.across
+def _lay(canvas: Canvas, shape: Shape, color: ArrayLike, sun: float, *, is_fluted: bool = False) -> None:
+    light = 1.06 - 0.2 * (0.25 - sun * shape.across) - 0.16 * shape.across * shape.across
     if is_fluted:
         light = light * (1 - 0.07 * banded(shape.across * (3 + shape.across * shape.across), 0.35, 0.2))
     canvas.paint(shape, np.asarray(color) * np.clip(light, 0, 1.12)[..., None])

@@ -1,27 +1,30 @@
 """The place where people walk: houses, trees, a colonnade and a kiosk to hide behind, and what lies in the shade.
 
-Seen from above, with the camera at the origin and metres as units:
+Seen from above, with the first camera at the origin and metres as units:
 
     z 26  | house | house | house | house |
-    z 21     tree          tree        tree
+    z 21     tree     camera 2      tree        tree
     z 14              kiosk
     z  9     pillar        pillar       pillar      under one beam
-    z  0               camera
+    z  0               camera 1
+    z -1        tree        tree          tree
+    z -6  | house | house | house | house |
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reidkit.calibration.street.camera import Camera, Sight
 from reidkit.calibration.street.people import Rgb, between, one_of
 
 WALKABLE_Z = (6.6, 16.0)
-HOUSES_Z = 26.0
-TREES_Z = 21.0
+_MIDDLE_Z, _TREES_M, _KERB_M, _HOUSES_M = 10.0, 11.0, 12.5, 16.0  # of the street; and from there to either side
 BEAM_Y = (5.4, 6.0)
 STONE: Rgb = (226, 216, 200)  # of columns and beam
 SUN = (0.8, 0.6)  # where shadows fall on the ground, of length 1
@@ -94,12 +97,41 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """Everything that stands still."""
+class Row:
+    """What closes the street on one side.
 
-    pillars: tuple[Pillar, ...]
+    Attributes:
+        side: 1 where z grows, or -1.
+        houses, trees: from where x is small.
+    """
+
+    side: int
     houses: tuple[House, ...]
     trees: tuple[Tree, ...]
+
+    @property
+    def houses_z(self) -> float:
+        """Where the fronts stand."""
+        return _MIDDLE_Z + self.side * _HOUSES_M
+
+    @property
+    def kerb_z(self) -> float:
+        """Where the walk before the houses begins."""
+        return _MIDDLE_Z + self.side * _KERB_M
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that stands still, as far as it is seen from one side.
+
+    Attributes:
+        pillars: a colonnade and a kiosk.
+        row: what stands behind them.
+        stone: of the paving.
+    """
+
+    pillars: tuple[Pillar, ...]
+    row: Row
     stone: Rgb
 
     def shade(self, x: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,7 +149,8 @@ class Scene:
         beam = self.pillars[0].z
         near, far = (beam + SHADOW_LENGTH * sun_z * height for height in BEAM_Y)
         lit = lit * (1 - np.clip(np.minimum(z - near + 0.4, far + 0.4 - z) / 0.25 + 0.5, 0, 1))
-        for tree in self.trees if z.size and z.max() > TREES_Z - 1 else ():
+        trees_z = _MIDDLE_Z + self.row.side * _TREES_M
+        for tree in self.row.trees if z.size and z.max() > trees_z - 1 and z.min() < trees_z + 4 else ():
             for tuft_x, tuft_y, radius in tree.tufts:
                 dx = x - tree.x - tuft_x - SHADOW_LENGTH * sun_x * tuft_y
                 dz = z - tree.z - SHADOW_LENGTH * sun_z * tuft_y
@@ -126,20 +159,50 @@ class Scene:
         return shade
 
 
-def random_scene(rng: np.random.Generator, *, reach: float) -> Scene:
-    """A street drawn from `rng` that fills the view to both sides, up to the tangent `reach`."""
-    widest = HOUSES_Z * reach + 8
+def sidelight(camera: Camera) -> float:
+    """How much of the sun comes from a camera's right; -1 for the first camera, whose sun stands to its left."""
+    (ahead_x, ahead_z), (sun_x, sun_z) = camera.ahead, SUN
+    return (ahead_x * sun_z - ahead_z * sun_x) / sun_x
+
+
+def backlight(camera: Camera) -> float:
+    """How much against the sun a camera looks: 0..1."""
+    (ahead_x, ahead_z), (sun_x, sun_z) = camera.ahead, SUN
+    return max(0.0, -ahead_x * sun_x - ahead_z * sun_z)
+
+
+def random_scene(rng: np.random.Generator, sights: Sequence[Sight]) -> Scene:
+    """A street drawn from `rng`, as long as all cameras see it, and what the first of them sees behind it."""
+    houses = _random_houses(rng, sights[0])
+    pillars = _random_pillars(rng, sights)
+    trees = _random_trees(rng, sights[0])
+    stone = one_of(rng, [(216, 202, 180), (206, 198, 188), (218, 198, 172), (202, 198, 186)])
+    return Scene(pillars, Row(sights[0].side, houses, trees), stone)
+
+
+def random_row(rng: np.random.Generator, sight: Sight) -> Row:
+    """A side of the street drawn from `rng`, as long as a camera sees it."""
+    return Row(sight.side, _random_houses(rng, sight), _random_trees(rng, sight))
+
+
+def _random_houses(rng: np.random.Generator, sight: Sight) -> tuple[House, ...]:
+    left, right = _ends(sight)
     houses: list[House] = []
-    left = -widest
-    while left < widest:
+    while left < right:
         houses.append(_random_house(rng, left, before=houses[-1] if houses else None))
         left += houses[-1].width
-    return Scene(
-        pillars=_random_pillars(rng, reach),
-        houses=tuple(houses),
-        trees=tuple(_random_tree(rng, x + between(rng, -1, 1)) for x in np.arange(-widest, widest, 5.5).tolist()),
-        stone=one_of(rng, [(216, 202, 180), (206, 198, 188), (218, 198, 172), (202, 198, 186)]),
-    )
+    return tuple(houses)
+
+
+def _random_trees(rng: np.random.Generator, sight: Sight) -> tuple[Tree, ...]:
+    z = _MIDDLE_Z + sight.side * _TREES_M
+    return tuple(_random_tree(rng, x + between(rng, -1, 1), z) for x in np.arange(*_ends(sight), 5.5).tolist())
+
+
+def _ends(sight: Sight) -> tuple[float, float]:
+    """From where to where a row fills a camera's view, with something to spare."""
+    z = _MIDDLE_Z + sight.side * _HOUSES_M
+    return sight.at(z, -1) - 8, sight.at(z, 1) + 8
 
 
 def _random_house(rng: np.random.Generator, left: float, *, before: House | None) -> House:
@@ -160,13 +223,13 @@ def _random_house(rng: np.random.Generator, left: float, *, before: House | None
     )
 
 
-def _random_pillars(rng: np.random.Generator, reach: float) -> tuple[Pillar, ...]:
+def _random_pillars(rng: np.random.Generator, sights: Sequence[Sight]) -> tuple[Pillar, ...]:
     """A colonnade with even gaps, and a kiosk that is seen between two of its columns."""
     z, gap, shift = between(rng, 8.6, 9.8), between(rng, 3.8, 4.6), between(rng, -0.6, 0.6)
-    count = int(reach * z / gap) + 1
+    to_left, to_right = (max(part * sight.at(z, part) for sight in sights) for part in (-1, 1))
     pillars = [
         Pillar((index - 0.5) * gap + shift, z, 0.36, "column", ((0, 0, 0), (0, 0, 0)))
-        for index in range(-count + 1, count + 1)
+        for index in range(-int(to_left / gap), int(to_right / gap) + 2)
     ]
     bay = int(rng.integers(-1, 2))
     kiosk_z = between(rng, 12.5, 14.5)
@@ -175,7 +238,7 @@ def _random_pillars(rng: np.random.Generator, reach: float) -> tuple[Pillar, ...
     return (*pillars, Pillar(kiosk_x, kiosk_z, 0.62, "kiosk", posters))
 
 
-def _random_tree(rng: np.random.Generator, x: float) -> Tree:
+def _random_tree(rng: np.random.Generator, x: float, z: float) -> Tree:
     size = between(rng, 0.85, 1.15)
     tufts = [
         (between(rng, -1.1, 1.1) * size, between(rng, 2.7, 4.4) * size, between(rng, 0.5, 0.85) * size)
@@ -183,7 +246,7 @@ def _random_tree(rng: np.random.Generator, x: float) -> Tree:
     ]
     return Tree(
         x,
-        TREES_Z,
+        z,
         ((0.0, 3.5 * size, 1.15 * size), *tufts),
         one_of(rng, [(96, 132, 74), (112, 140, 70), (82, 124, 84), (128, 142, 66)]),
     )

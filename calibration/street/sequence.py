@@ -9,7 +9,7 @@ FOLDER/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.calibration.street.street import Street, StreetFrame
+from reidkit.calibration.street.street import Street, StreetConfig
+from reidkit.calibration.street.view import StreetFrame
 from reidkit.runtime.artifact.publication import publication
 from reidkit.runtime.errors import InvalidFile, MissingDependency
 from reidkit.runtime.video.sequence_info import FILE_NAME as SEQUENCE_INFO
@@ -58,7 +59,7 @@ class _Sink(Protocol):
 def write_sequence(
     street: Street, folder: Path, *, images: bool = False, on_frame: Callable[[int], None] | None = None
 ) -> WrittenSequence:
-    """Render a street into a folder that appears when all of it is there.
+    """Render a street, as its first camera sees it, into a folder that appears when all of it is there.
 
     Args:
         street: what to render.
@@ -70,11 +71,23 @@ def write_sequence(
         InvalidInput: the folder exists and holds something.
         MissingDependency: PyAV, or OpenCV for images, is not installed.
     """
-    config = street.config
+    with publication(folder) as new:
+        return write_frames(street, street.config, new, folder, images=images, on_frame=on_frame)
+
+
+def write_frames(
+    frames: Iterable[StreetFrame],
+    config: StreetConfig,
+    new: Path,
+    folder: Path,
+    *,
+    images: bool,
+    on_frame: Callable[[int], None] | None,
+) -> WrittenSequence:
+    """Write frames into the folder `new`, which will be known as `folder`; for the rest see `write_sequence`."""
     with ExitStack() as stack:
-        new = stack.enter_context(publication(folder))
         for file in (TRUTH, DETECTIONS):
-            (new / file).parent.mkdir()
+            (new / file).parent.mkdir(parents=True)
         truth = stack.enter_context((new / TRUTH).open("w", encoding="ascii"))
         found = stack.enter_context((new / DETECTIONS).open("w", encoding="ascii"))
         sink = stack.enter_context(
@@ -87,7 +100,7 @@ def write_sequence(
         )
         seen: set[int] = set()
         boxes = detections = 0
-        for number, frame in enumerate(street, 1):
+        for number, frame in enumerate(frames, 1):
             sink.write(frame.image)
             truth.writelines(_truth_lines(number, frame))
             found.writelines(_detection_lines(number, frame))

@@ -16,7 +16,6 @@ from reidkit.calibration.street.people import Figure
 _TURNS, _PHASES, _STRIDES = 20, 12, 3
 _LEVEL = 1.4  # each size is so much larger than the next smaller one
 _SMALLEST = 24
-_SUN = -0.6
 _KEPT_BYTES = 400 << 20
 _SPACE = 0.45, 0.08  # beside and above a body, in its heights
 
@@ -47,18 +46,23 @@ class Sprites:
         self._figures = figures
         self._seed = seed
         self._turns = _circle(_TURNS)
-        self._kept: dict[tuple[int, ...], Sprite] = {}
+        self._kept: dict[tuple[float, ...], Sprite] = {}
         self._bytes = 0
 
-    def sprite(self, person: int, *, front: float, side: float, phase: float, stride: float, height: float) -> Sprite:
-        """A person in about that pose (see `Pose`), painted at least `height` pixels tall."""
+    def sprite(
+        self, person: int, *, front: float, side: float, phase: float, stride: float, sun: float, height: float
+    ) -> Sprite:
+        """A person in about that pose (see `Pose`) in the light of a `sun` -1..1 from left or right.
+
+        It is painted at least `height` pixels tall.
+        """
         turn = int(np.argmax(self._turns[:, 0] * front + self._turns[:, 1] * side))
         strides = int(stride * (_STRIDES - 1) + 0.5)
         moment = int(phase * _PHASES) if strides else 0
         level, painted = 0, float(_SMALLEST)
         while painted < height:
             level, painted = level + 1, painted * _LEVEL
-        key = person, turn, moment, strides, level
+        key = person, turn, moment, strides, level, sun
         if key not in self._kept:
             front, side = self._turns[turn].tolist()
             pose = Pose(
@@ -68,7 +72,7 @@ class Sprites:
                 stride=strides / (_STRIDES - 1),
                 arm_swing=self._figures[person].arm_swing,
             )
-            sprite = self._paint(person, pose, painted)
+            sprite = self._paint(person, pose, sun, painted)
             if self._bytes > _KEPT_BYTES:
                 self._kept.clear()
                 self._bytes = 0
@@ -76,12 +80,12 @@ class Sprites:
             self._bytes += sprite.image.nbytes
         return self._kept[key]
 
-    def _paint(self, person: int, pose: Pose, height: float) -> Sprite:
+    def _paint(self, person: int, pose: Pose, sun: float, height: float) -> Sprite:
         beside, above = _SPACE
         rows, columns = int((1.06 + above) * height) + 1, int(2 * beside * height) + 1
         canvas = Canvas.blank(rows, columns, left=-beside, top=-above, pixel=1 / height)
         rng = np.random.Generator(np.random.PCG64([self._seed, person]))
-        paint_figure(canvas, self._figures[person], pose, sun=_SUN, folds=clouds(rng, (rows, columns), (16, 10)))
+        paint_figure(canvas, self._figures[person], pose, sun=sun, folds=clouds(rng, (rows, columns), (16, 10)))
         np.minimum(canvas.image[..., :3], 255 * canvas.image[..., 3:], out=canvas.image[..., :3])
         solid_rows, solid_columns = np.nonzero(canvas.image[..., 3] >= 0.5)
         top, bottom = int(solid_rows.min()), int(solid_rows.max()) + 1

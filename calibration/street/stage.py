@@ -44,13 +44,13 @@ class Stage:
         """Darken the ground where somebody stands, and from there to the `tip` that the head's shadow reaches."""
         (x, y), height = placed.foot, placed.height
         self._darken_ellipse(x, y - 0.012 * height, 0.15 * height, 0.035 * height)
-        rise = y - tip[1]
-        if strength < 0.02 or rise < 1:
+        rise = y - tip[1]  # negative where it falls towards the camera
+        if strength < 0.02 or abs(rise) < 1:
             return
         _, _, body = scaled(placed.sprite, 0.5, 0.5, _SHADOW_HEIGHT)
         sprite_left, sprite_top = placed.sprite.left, placed.sprite.top
-        half = 0.5 * height
-        window = self._window(min(x, tip[0]) - half, tip[1] - 2, max(x, tip[0]) + half, y + 0.1 * rise + 2)
+        half, (top, bottom) = 0.5 * height, sorted((tip[1], y + 0.1 * rise))
+        window = self._window(min(x, tip[0]) - half, top - 2, max(x, tip[0]) + half, bottom + 2)
         rows, columns = (np.arange(span.start, span.stop, dtype=np.float32) + np.float32(0.5) for span in window)
         up = ((y - rows) / rise)[:, None]  # 0 at the soles, 1 at the crown
         across = (columns[None, :] - np.float32(x) - up * np.float32(tip[0] - x)) / np.float32(height)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.calibration.street.body import CYCLE
+from reidkit.calibration.street.camera import Sight
 from reidkit.calibration.street.people import Figure, between, one_of
 from reidkit.calibration.street.scene import WALKABLE_Z, Pillar, Scene
 
@@ -66,7 +67,7 @@ def simulate_walks(
     scene: Scene,
     *,
     look_alikes: Sequence[tuple[int, int]],
-    reach: float,
+    sights: Sequence[Sight],
     frames: int,
     frame_rate: float,
     rng: np.random.Generator,
@@ -77,15 +78,15 @@ def simulate_walks(
         figures: who walks; the tall and those of quick cadence step differently.
         scene: its pillars are walked round and hidden behind.
         look_alikes: pairs of people who shall meet more often than others.
-        reach: the tangent up to which the camera sees to either side.
+        sights: what the cameras see; people walk where one does, and leave where none does.
         frames: how many to record.
         frame_rate: of them a second.
         rng: decides everything.
     """
     streams = rng.spawn(len(figures) + 1)
     duration_s = frames / frame_rate + _WARM_UP_S
-    encounters = _plan_encounters(len(figures), scene, look_alikes, reach, duration_s, streams[-1])
-    crowd = _Crowd(figures, scene, reach, encounters, streams[:-1])
+    encounters = _plan_encounters(len(figures), scene, look_alikes, sights, duration_s, streams[-1])
+    crowd = _Crowd(figures, scene, sights, encounters, streams[:-1])
     step_s = 1 / frame_rate
     for _ in range(round(_WARM_UP_S * frame_rate)):
         crowd.step(step_s)
@@ -104,19 +105,19 @@ class _Crowd:
         self,
         figures: Sequence[Figure],
         scene: Scene,
-        reach: float,
+        sights: Sequence[Sight],
         encounters: Sequence[list[_Encounter]],
         streams: Sequence[np.random.Generator],
     ) -> None:
         self._pillars = scene.pillars
         self._encounters = encounters
-        self._errands = [_errands(rng, scene, reach) for rng in streams]
+        self._errands = [_errands(rng, scene, sights) for rng in streams]
         self._goals = [next(errands) for errands in self._errands]
         self._pauses_s = [goal.pause_s for goal in self._goals]
         self._paces = np.array([between(rng, 1.0, 1.4) for rng in streams])
         self._cycles_m = np.array([CYCLE * figure.height_m / figure.cadence for figure in figures])
         self._time_s = 0.0
-        self.places = np.array([_somewhere(rng, reach) for rng in streams])
+        self.places = np.array([_somewhere(rng, sights) for rng in streams])
         self._speeds = np.zeros_like(self.places)
         self.headings = np.tile([1.0, 0.0], (len(figures), 1))
         self.phases = np.array([rng.random() for rng in streams])
@@ -181,46 +182,53 @@ class _Crowd:
         return places
 
 
-def _errands(rng: np.random.Generator, scene: Scene, reach: float) -> Iterator[_Goal]:
+def _errands(rng: np.random.Generator, scene: Scene, sights: Sequence[Sight]) -> Iterator[_Goal]:
     """One goal after another, for ever."""
     side = one_of(rng, [-1, 1])
     while True:
         errand = one_of(rng, ["cross", "cross", "hide", "hide", "turn", "stroll"])
         if errand == "cross":
             side = -side
-            yield _outside(rng, side, reach)
+            yield _outside(rng, side, sights)
         elif errand == "hide":
-            yield _behind(one_of(rng, scene.pillars), pause_s=between(rng, 0.5, 1.8))
+            yield _Goal(*_behind(one_of(rng, scene.pillars), sights), pause_s=between(rng, 0.5, 1.8))
         elif errand == "turn":
-            yield _Goal(*_somewhere(rng, reach), pause_s=between(rng, 0, 0.4))
-            yield _outside(rng, side, reach)
+            yield _Goal(*_somewhere(rng, sights), pause_s=between(rng, 0, 0.4))
+            yield _outside(rng, side, sights)
         else:
-            yield _Goal(*_somewhere(rng, reach), pause_s=between(rng, 0.4, 2.0))
+            yield _Goal(*_somewhere(rng, sights), pause_s=between(rng, 0.4, 2.0))
 
 
-def _outside(rng: np.random.Generator, side: int, reach: float) -> _Goal:
-    """Just out of sight."""
+def _outside(rng: np.random.Generator, side: int, sights: Sequence[Sight]) -> _Goal:
+    """Just out of all cameras' sight."""
     z = between(rng, *WALKABLE_Z)
-    return _Goal(side * (reach * z + 0.8), z, between(rng, 0.3, 2.0))
+    edge = max(side * sight.at(z, side) for sight in sights)
+    return _Goal(side * (edge + 0.8), z, between(rng, 0.3, 2.0))
 
 
-def _behind(pillar: Pillar, *, pause_s: float) -> _Goal:
-    """Behind a pillar, as seen from the camera."""
-    farther = 1 + (pillar.radius + _BEHIND_M) / pillar.z
-    return _Goal(pillar.x * farther, pillar.z * farther, pause_s)
+def _behind(pillar: Pillar, sights: Sequence[Sight]) -> tuple[float, float]:
+    """Behind a pillar, as seen from the camera that sees it best."""
+    sight = _best(sights, pillar.x, pillar.z)
+    farther = 1 + (pillar.radius + _BEHIND_M) / sight.away(pillar.z)
+    return sight.x + (pillar.x - sight.x) * farther, sight.z + (pillar.z - sight.z) * farther
 
 
-def _somewhere(rng: np.random.Generator, reach: float) -> tuple[float, float]:
+def _somewhere(rng: np.random.Generator, sights: Sequence[Sight]) -> tuple[float, float]:
     """A place in full view."""
     z = between(rng, *WALKABLE_Z)
-    return between(rng, -0.85, 0.85) * reach * z, z
+    return one_of(rng, sights).at(z, between(rng, -0.85, 0.85)), z
+
+
+def _best(sights: Sequence[Sight], x: float, z: float) -> Sight:
+    """The view in which a place is nearest to the middle."""
+    return min(sights, key=lambda sight: sight.aside(x, z))
 
 
 def _plan_encounters(
     people: int,
     scene: Scene,
     look_alikes: Sequence[tuple[int, int]],
-    reach: float,
+    sights: Sequence[Sight],
     duration_s: float,
     rng: np.random.Generator,
 ) -> list[list[_Encounter]]:
@@ -231,15 +239,15 @@ def _plan_encounters(
             one_of(rng, look_alikes) if look_alikes and rng.integers(3) == 0 else rng.permutation(people)[:2].tolist()
         )
         start_s, hold_s = between(rng, 0, max(duration_s - 5, 0.1)), between(rng, 0.2, 1.2)
-        if rng.integers(2):
-            x, z, _ = _behind(one_of(rng, scene.pillars), pause_s=0)
-        else:
-            x, z = _somewhere(rng, reach)
+        x, z = _behind(one_of(rng, scene.pillars), sights) if rng.integers(2) else _somewhere(rng, sights)
         end_s = start_s + _APPROACH_S + hold_s
         if any(start_s < other.end_s and other.start_s < end_s for person in pair for other in planned[person]):
             continue
+        sight = _best(sights, x, z)
         for person, depth in zip(pair, (0.0, 0.55), strict=False):
-            planned[person].append(_Encounter(start_s, end_s, x * (1 + depth / z), z + depth))
+            farther = 1 + depth / sight.away(z)
+            there = sight.x + (x - sight.x) * farther, z + sight.side * depth
+            planned[person].append(_Encounter(start_s, end_s, *there))
     return planned
 
 
