@@ -111,7 +111,7 @@ class BotSort:
             classes: (N,) integers; None: all 0. They are carried along, not associated by.
             embeddings: (N, D) of any length but zero; None: no detection has one. Not read without `with_reid`.
             embedded: (N,) bool, which rows of `embeddings` are set; None: all. Other rows are never read.
-            frame: (H, W, 3) uint8 BGR, for ``camera_motion: sparse_flow``.
+            frame: (H, W, 3) uint8 BGR or (H, W) grey, for the settings of `camera_motion` that look at frames.
             camera_motion: (2, 3) affine from the previous frame's pixels to this one's, instead of an estimate.
             timestamp_s: when the frame was taken, seconds; must not go back. Ages are counted in frames.
 
@@ -129,7 +129,7 @@ class BotSort:
             observation.read_embeddings(config, embeddings, embedded, width=width)
         self._check_time(timestamp_s)
         started = perf_counter()
-        affine = self._camera_motion(frame, camera_motion)
+        affine = self._camera_motion(frame, observation, camera_motion)
         camera_done = perf_counter()
 
         self._frame += 1
@@ -173,9 +173,11 @@ class BotSort:
             raise InvalidInput(f"timestamp_s must not go back: {timestamp_s} comes after {self._timestamp_s}")
         self._timestamp_s = timestamp_s
 
-    def _camera_motion(self, frame: NDArray[np.uint8] | None, given: ArrayLike | None) -> Affine | None:
+    def _camera_motion(
+        self, frame: NDArray[np.uint8] | None, observation: Observation, given: ArrayLike | None
+    ) -> Affine | None:
         if given is None:
-            return None if self._camera is None else self._camera.estimate(frame)
+            return None if self._camera is None else self._camera.estimate(frame, observation.boxes_xyxy)
         affine = np.asarray(given, np.float64)
         if affine.shape != (2, 3) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:, :2])) < 1e-6:
             raise InvalidInput(f"camera_motion must be an invertible (2, 3) affine, found {affine.tolist()}")

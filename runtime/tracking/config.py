@@ -11,6 +11,8 @@ from typing import Any
 
 from reidkit.runtime.errors import InvalidConfig
 
+CAMERA_MOTIONS = ("none", "auto", "sparse_flow", "orb", "ecc", "file")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BotSortConfig:
@@ -39,8 +41,11 @@ class BotSortConfig:
         normalize_embeddings: divide embeddings by their L2 norm; False promises that they have norm 1.
         max_lost_frames: a track lost for more frames than this is forgotten; a file may say `max_lost_s`, in seconds.
         duplicate_iou: of a tracked and a lost track that overlap more than this, the younger is dropped.
-        camera_motion: ``"none"``, ``"sparse_flow"`` (needs OpenCV and the frames) or ``"file"``.
+        camera_motion: ``"none"``; ``"file"``; or, all needing OpenCV and the frames, ``"auto"`` (cheap while the camera
+            stands, the most exact when it moves), ``"sparse_flow"`` (the authors'), ``"orb"``, ``"ecc"``.
         camera_motion_file: precomputed motion for ``"file"``: lines of ``frame h00 h01 h02 h10 h11 h12``.
+        camera_motion_pixels: for ``"auto"``: frames are halved until they have no more pixels than this.
+        camera_motion_points: for ``"auto"``: landmarks looked for in a frame; with the pixels, what it may cost.
         long_term_min_cosine: None, or the cosine from which a lost person is recognised by appearance alone.
         long_term_margin: by how much the best cosine must exceed the second best, in its row and in its column.
         long_term_history: past embeddings that a track keeps for this.
@@ -71,6 +76,8 @@ class BotSortConfig:
     duplicate_iou: float = 0.85
     camera_motion: str = "none"
     camera_motion_file: str | None = None
+    camera_motion_pixels: int = 600_000
+    camera_motion_points: int = 2000
     long_term_min_cosine: float | None = None
     long_term_margin: float = 0.05
     long_term_history: int = 30
@@ -84,8 +91,8 @@ class BotSortConfig:
             self._check(field.name, str(field.type), getattr(self, field.name))
         if self.low_score > self.high_score:
             raise InvalidConfig(f"low_score {self.low_score:g} is above high_score {self.high_score:g}")
-        if self.camera_motion not in ("none", "sparse_flow", "file"):
-            raise InvalidConfig(f"camera_motion is 'none', 'sparse_flow' or 'file', not {self.camera_motion!r}")
+        if self.camera_motion not in CAMERA_MOTIONS:
+            raise InvalidConfig(f"camera_motion is one of {', '.join(CAMERA_MOTIONS)}, not {self.camera_motion!r}")
         if (self.camera_motion == "file") != (self.camera_motion_file is not None):
             raise InvalidConfig("camera_motion: file and camera_motion_file belong together: give both or neither")
 
@@ -147,6 +154,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "min_embedding_score": (0, 1),
     "max_lost_frames": (0, 1_000_000),
     "duplicate_iou": (0, 1),
+    "camera_motion_pixels": (10_000, 100_000_000),
+    "camera_motion_points": (200, 100_000),
     "long_term_min_cosine": (-1, 1),
     "long_term_margin": (0, 2),
     "long_term_history": (1, 1000),

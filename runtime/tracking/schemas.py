@@ -154,6 +154,9 @@ def _flow(value: str) -> Fields:
         "sparseOptFlow": "sparse_flow",
         "sof": "sparse_flow",
         "sparse_flow": "sparse_flow",
+        "orb": "orb",
+        "ecc": "ecc",
+        "auto": "auto",  # ours, in anybody's file
     }
     if value not in names:
         raise InvalidConfig(f"camera motion method {value!r} is not offered", remedy=f"use one of {', '.join(names)}")

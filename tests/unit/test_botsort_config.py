@@ -134,7 +134,7 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("high_score: .nan\n", "high_score must be of type float"),
         ("high_score: 1.5\n", "high_score must lie within 0 and 1"),
         ("low_score: 0.8\n", "low_score 0.8 is above high_score 0.6"),
-        ("camera_motion: ecc\n", "camera_motion is"),
+        ("camera_motion: sift\n", "camera_motion is"),
         ("camera_motion: file\n", "camera_motion_file"),
         ("schema: mivolo\nmax_age: 50\ntrack_buffer: 30\n", "max_age and track_buffer"),
         ("schema: reidkit\nmax_lost_s: 2\nmax_lost_frames: 30\n", "max_lost_s and max_lost_frames"),
@@ -145,7 +145,7 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("max_lost_s: .nan\nhigh_score: 0.6\n", "max_lost_s must be of type float"),
         ("frame_rate: fast\nmax_lost_s: 2\n", "frame_rate must be of type float"),
         ("schema: reidkit\nmax_lost_s: long\n", "max_lost_s must be of type float"),
-        ("schema: official\ncmc_method: ecc\n", "'ecc' is not offered"),
+        ("schema: official\ncmc_method: sift\n", "'sift' is not offered"),
         ("schema: mivolo\nnn_budget: 0\n", "long_term_history must lie within"),
     ],
 )
