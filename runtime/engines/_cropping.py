@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidkit.runtime.artifact.manifest import Preprocessing
+from reidkit.runtime.artifact.manifest import Normalization, Preprocessing
 from reidkit.runtime.errors import InvalidInput
-from reidkit.runtime.native import cut_crops
+from reidkit.runtime.native import YuvFrame, cut_crops
+
+_GREY_LEVELS = Normalization(where="runtime", scale=1.0, mean=[0.0] * 3, std=[1.0] * 3)
 
 
 def have_pixels(boxes_xyxy: NDArray[np.float64], *, height: int, width: int) -> NDArray[np.bool_]:
@@ -25,18 +27,28 @@ def crop_shape(how: Preprocessing) -> tuple[int, int, int]:
     return (3, how.height, how.width) if how.layout == "nchw" else (how.height, how.width, 3)
 
 
-def cut(how: Preprocessing, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: str) -> NDArray[Any]:
+def cut(how: Preprocessing, frame: NDArray[np.uint8] | YuvFrame, boxes_xyxy: ArrayLike, *, color: str) -> NDArray[Any]:
     """The input tensor of boxes in a frame; arguments and errors as for `EngineBase.cut`."""
-    if how.resize.kernel != "bilinear":
-        raise InvalidInput(
-            f"the artifact wants crops resized {how.resize.kernel}, this reidkit resizes bilinear",
-            remedy="resize them yourself and call embed",
-        )
-    frame = _checked_frame(frame)
+    if isinstance(frame, YuvFrame):
+        color = "bgr"
+    else:
+        frame = _checked_frame(frame)
     boxes = _checked_boxes(boxes_xyxy, height=frame.shape[0], width=frame.shape[1])
-    crops = np.empty((len(boxes), *crop_shape(how)), np.uint8 if how.dtype == "uint8" else np.float32)
-    cut_crops(frame, boxes, crops, swap_colors=color != how.color, antialias=how.resize.antialias, layout=how.layout)
-    return input_tensor(how, crops)
+    applied = how.normalization if how.normalization.where == "runtime" else _GREY_LEVELS
+    crops = np.empty((len(boxes), *crop_shape(how)), how.dtype)
+    cut_crops(
+        frame,
+        boxes,
+        crops,
+        swap_colors=color != how.color,
+        kernel=how.resize.kernel,
+        antialias=how.resize.antialias,
+        layout=how.layout,
+        scale=applied.scale,
+        mean=applied.mean,
+        std=applied.std,
+    )
+    return crops
 
 
 def input_tensor(how: Preprocessing, crops: NDArray[Any]) -> NDArray[Any]:

@@ -3,17 +3,19 @@
     frame ──► cut_crops ──► an engine's input          costs ──► assign ──► matched rows and columns
 
 Both work without the GIL, give the same bits on every machine and never write outside what the caller owns. The
-kernels use the best instruction set of the processor; `REIDKIT_CPU=scalar|avx2|avx512` forces one.
+kernels use the best instruction set of the processor; `REIDKIT_CPU=scalar|neon|avx2|avx512` forces one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from numpy import float32, float64, int64, uint8
+from numpy import float16, float32, float64, int64, uint8
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import ExtensionMissing, InvalidInput
+from reidkit.runtime.native.frames import YuvFrame
 
 try:
     from reidkit.runtime.native import _native
@@ -23,43 +25,73 @@ except ImportError as error:
         remedy="install a wheel made for this Python and processor, or build it with a C++20 compiler: pip install .",
     ) from error
 
-__all__ = ["assign", "cut_crops", "instruction_set"]
+__all__ = ["YuvFrame", "assign", "cut_crops", "instruction_set"]
 
 
 def cut_crops(
-    frame: NDArray[uint8],
+    frame: NDArray[uint8] | YuvFrame,
     boxes_xyxy: NDArray[float32] | NDArray[float64],
-    out: NDArray[uint8] | NDArray[float32],
+    out: NDArray[uint8] | NDArray[float16] | NDArray[float32],
     *,
     swap_colors: bool,
     antialias: bool,
+    kernel: Literal["bilinear", "bicubic"] = "bilinear",
     layout: Literal["nchw", "nhwc"] = "nchw",
+    scale: float = 1.0,
+    mean: Sequence[float] = (0.0, 0.0, 0.0),
+    std: Sequence[float] = (1.0, 1.0, 1.0),
+    letterbox: tuple[int, int, int] | None = None,
 ) -> None:
     """Every box of a frame, resized into `out`.
 
-    A box covers the pixels of its coordinates clipped to the frame and truncated, as in BoT-SORT. Bilinear, as OpenCV's
-    INTER_LINEAR; with `antialias` as Pillow's BILINEAR. Both within one grey level of theirs.
+    A box covers the pixels of its coordinates clipped to the frame and truncated, as in BoT-SORT. `antialias` gives
+    exactly the levels of Pillow's BILINEAR or BICUBIC; without it they are OpenCV's INTER_LINEAR or INTER_CUBIC, within
+    one.
 
     Args:
-        frame: (H, W, 3) uint8; rows may lie any distance apart, pixels side by side.
+        frame: (H, W, 3) uint8, or (H, W) uint8 grey; rows may lie any distance apart, pixels side by side. Or a
+            `YuvFrame`, whose colours are in the order blue, green, red.
         boxes_xyxy: (N, 4) float, in pixels.
-        out: (N, 3, h, w) or (N, h, w, 3), uint8 rounded to nearest or float32 in 0…255 not rounded; C-contiguous.
-            Written only if all arguments are sound.
+        out: (N, 3, h, w) or (N, h, w, 3), C-contiguous: uint8 grey levels rounded to nearest, or float16 or float32
+            ``(level * scale - mean) / std``, whose levels are 0…255, not rounded if OpenCV's bilinear. Written only if
+            all arguments are sound.
         swap_colors: reverse the channels, BGR to RGB or back.
-        antialias: when shrinking, average over all pixels instead of the nearest four.
+        antialias: when shrinking, average over all pixels instead of the nearest ones.
+        kernel: of two taps or four, more when antialiased.
         layout: of `out`.
+        scale: of floats only, as are `mean` and `std`.
+        mean: by channel of `out`.
+        std: by channel of `out`.
+        letterbox: keep the boxes' shape: as large as fits, centred; around them these grey levels, by channel of `out`.
 
     Raises:
         InvalidInput: an array has the wrong shape, type or strides, or a box is not finite or covers no pixel.
     """
+    is_yuv = isinstance(frame, YuvFrame)
     try:
-        _native.cut_crops(frame, boxes_xyxy, out, swap_colors=swap_colors, antialias=antialias, layout=layout)
+        _native.cut_crops(
+            frame.y if is_yuv else frame,
+            boxes_xyxy,
+            out,
+            chroma=(frame.u, frame.v) if is_yuv else None,
+            bt709=is_yuv and frame.matrix == "bt709",
+            full_range=is_yuv and frame.full_range,
+            swap_colors=swap_colors,
+            kernel=kernel,
+            antialias=antialias,
+            layout=layout,
+            gain=_by_channel(scale / s for s in std),
+            offset=_by_channel(-m / s for m, s in zip(mean, std, strict=True)),
+            letterbox=letterbox,
+        )
     except ValueError as error:
         raise InvalidInput(f"no crops were cut: {error}") from error
     except TypeError as error:
         raise InvalidInput(
-            f"frame is {_described(frame)}, boxes_xyxy is {_described(boxes_xyxy)}, out is {_described(out)}",
-            remedy="give (H, W, 3) uint8, (N, 4) float, and C-contiguous writable uint8 or float32 of four dimensions",
+            f"frame is {_described(frame)}, boxes_xyxy is {_described(boxes_xyxy)}, out is {_described(out)}, "
+            f"mean is {mean!r}, std is {std!r}, letterbox is {letterbox!r}",
+            remedy="give (H, W, 3) uint8, (N, 4) float, C-contiguous writable uint8, float16 or float32 of four "
+            "dimensions, and three numbers by channel",
         ) from error
 
 
@@ -95,7 +127,7 @@ def assign(cost: NDArray[float64], limit: float) -> tuple[NDArray[int64], NDArra
 
 
 def instruction_set() -> str:
-    """What the kernels were chosen for: ``scalar`` (SSE2 or NEON), ``avx2`` or ``avx512``.
+    """What the kernels were chosen for: ``scalar`` (plain C++), ``neon``, ``avx2`` or ``avx512``.
 
     Raises:
         InvalidInput: `REIDKIT_CPU` asks for a set that is unknown or that this processor lacks.
@@ -104,6 +136,11 @@ def instruction_set() -> str:
         return _native.instruction_set()
     except ValueError as error:
         raise InvalidInput(str(error)) from error
+
+
+def _by_channel(values: Iterable[float]) -> tuple[float, float, float]:
+    first, second, third = values
+    return first, second, third
 
 
 def _described(array: object) -> str:

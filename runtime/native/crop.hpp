@@ -1,49 +1,70 @@
 // Cuts a box out of a frame and resizes it into the caller's memory.
 //
-// Bilinear, with OpenCV's geometry: each source row that is needed is stretched once, two are kept, and every output
-// row blends them. Antialiased, with Pillow's: source rows are summed first, as that runs over contiguous bytes, then
-// columns. Where a crop is enlarged the two are the same filter.
+//     frame ─► BoxRows ─► rows of the crop's width ─► one row of the crop ─► uint8, fp16 or fp32
+//
+// Columns are resampled first, each source row that is needed once; as many as a row of the crop needs are kept.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
+#include "aligned.hpp"
+#include "box_rows.hpp"
+#include "crop_format.hpp"
 #include "crop_kernels.hpp"
+#include "crop_kernels_avx2.hpp"
 #include "crop_kernels_avx512.hpp"
+#include "crop_kernels_neon.hpp"
 #include "frame.hpp"
 #include "resampling.hpp"
+#include "stretching.hpp"
 
 namespace reidkit {
 
-// How a crop is written.
-struct CropFormat {
-    int height, width;
-    bool planar;  // (3, height, width), else (height, width, 3)
-    bool swap_colors;
-    bool antialias;
+template <class Row>
+struct TapKernels {
+    decltype(&reidkit::sum_columns<Row>) sum_columns;
+    decltype(&reidkit::sum_rows<Row>) sum_rows;
+
+    TapKernels(InstructionSet set)
+        : sum_columns(compiled_for<&reidkit::sum_columns<Row>>(set)),
+          sum_rows(compiled_for<&reidkit::sum_rows<Row>>(set)) {}
 };
 
 // The kernels of one instruction set.
 struct CropKernels {
-    decltype(&reidkit::stretch_row) stretch_row;
-    decltype(&reidkit::blend_rows_u8) blend_rows_u8;
-    decltype(&reidkit::blend_rows_f32) blend_rows_f32;
-    decltype(&reidkit::sum_rows) sum_rows;
-    decltype(&reidkit::sum_columns) sum_columns;
-    decltype(&reidkit::round_row_u8) round_row_u8;
+    BoxRows::Kernels box_rows;
+    decltype(&reidkit::blend_to_bytes) blend_to_bytes;
+    decltype(&reidkit::blend_to_floats) blend_to_floats;
+    decltype(&reidkit::bytes_to_floats) bytes_to_floats;
+    decltype(&reidkit::floats_to_halves) floats_to_halves;
+    std::tuple<TapKernels<uint8_t>, TapKernels<int16_t>> taps;
 
     explicit CropKernels(InstructionSet set)
-        : stretch_row(compiled_for<&reidkit::stretch_row>(set)),
-          blend_rows_u8(compiled_for<&reidkit::blend_rows_u8>(set)),
-          blend_rows_f32(compiled_for<&reidkit::blend_rows_f32>(set)),
-          sum_rows(compiled_for<&reidkit::sum_rows>(set)),
-          sum_columns(compiled_for<&reidkit::sum_columns>(set)),
-          round_row_u8(compiled_for<&reidkit::round_row_u8>(set)) {
+        : box_rows(set),
+          blend_to_bytes(compiled_for<&reidkit::blend_to_bytes>(set)),
+          blend_to_floats(compiled_for<&reidkit::blend_to_floats>(set)),
+          bytes_to_floats(compiled_for<&reidkit::bytes_to_floats>(set)),
+          floats_to_halves(compiled_for<&reidkit::floats_to_halves>(set)),
+          taps(set, set) {
 #ifdef __x86_64__
-        if (set == InstructionSet::avx512) stretch_row = &stretch_row_avx512;
+        if (set == InstructionSet::avx2) floats_to_halves = &floats_to_halves_avx2;
+        if (set == InstructionSet::avx512) {
+            blend_to_bytes = &blend_to_bytes_avx512;
+            floats_to_halves = &floats_to_halves_avx512;
+        }
+#endif
+#ifdef __aarch64__
+        if (set == InstructionSet::neon) {
+            blend_to_bytes = &blend_to_bytes_neon;
+            blend_to_floats = &blend_to_floats_neon;
+            floats_to_halves = &floats_to_halves_neon;
+        }
 #endif
     }
 };
@@ -52,123 +73,164 @@ struct CropKernels {
 // One thread at a time.
 class CropCutter {
   public:
-    explicit CropCutter(InstructionSet set) : kernels_(set) {}
+    explicit CropCutter(InstructionSet set) : kernels_(set), stretcher_(set) {}
 
-    // Writes 3 * height * width values in 0 ... 255, bytes to the nearest and floats not rounded. The box lies in the
-    // frame and is not empty.
+    // Writes format.values() values: bytes, or floats normalised. The box lies in the frame and is not empty.
+    //
+    // With Filter::bilinear bytes are rounded to the nearest level and floats are not; the other filters give whole
+    // levels to both.
     template <class Value>
     void cut(const Frame& frame, const Box& box, const CropFormat& format, Value* out) {
-        static_assert(std::is_same_v<Value, uint8_t> || std::is_same_v<Value, float>);
-        const bool shrinks = box.height() > format.height || box.width() > format.width;
-        if (format.antialias && shrinks) {
-            cut_antialiased(frame, box, format, out);
+        static_assert(std::is_same_v<Value, uint8_t> || std::is_same_v<Value, Half> || std::is_same_v<Value, float>);
+        const Inset inset = Inset::of(box.height(), box.width(), format);
+        if (inset.height < format.height || inset.width < format.width) pad(format, out);
+        const CropRows<Value> rows(format, inset, out);
+        if (format.filter == Filter::bilinear) {
+            cut_bilinear(frame, box, format, inset, rows);
+        } else if (is_antialiased(format.filter)) {
+            cut_by_taps<uint8_t>(frame, box, format, inset, rows);
         } else {
-            cut_bilinear(frame, box, format, out);
+            cut_by_taps<int16_t>(frame, box, format, inset, rows);
         }
     }
 
   private:
     template <class Value>
-    void cut_bilinear(const Frame& frame, const Box& box, const CropFormat& format, Value* out) {
-        const size_t row_size = 3 * static_cast<size_t>(format.width);
-        plan_columns(box.width(), format.width);
+    void cut_bilinear(const Frame& frame, const Box& box, const CropFormat& format, const Inset& inset,
+                      const CropRows<Value>& out) {
+        stretcher_.plan(box.width(), inset.width, format.planar, format.swap_colors);
+        if constexpr (!std::is_same_v<Value, uint8_t>) levels_.plan(format, inset.width, 1.0 / 256, 128);
+        BoxRows source(frame, box, stretcher_.readable(), kernels_.box_rows, source_row_);
+
+        const size_t row_size = (3 * static_cast<size_t>(inset.width) + stretcher_.slack() + 31) / 32 * 32;
         stretched_.resize(2 * row_size);
         int held[2] = {-1, -1};  // which row each half of `stretched_` has
         const auto stretched_row = [&](int y) -> const int16_t* {
             int16_t* row = stretched_.data() + (y % 2) * row_size;
-            if (held[y % 2] != y) stretch_row(frame.at(box.top + y, box.left), box.width(), format, row);
+            if (held[y % 2] != y) stretcher_(source(y), row);
             held[y % 2] = y;
             return row;
         };
-        RowPrefetcher prefetcher(frame, box);
-        for (int y = 0; y < format.height; ++y) {
-            const Position at = position_of(y, box.height(), format.height);
-            const int weight = std::min(at.fixed_point_part(row_weight_bits), (1 << row_weight_bits) - 1);
-            prefetcher.reach(at.first);
-            const int16_t* upper = stretched_row(at.first);
-            const int16_t* lower = weight == 0 ? upper : stretched_row(at.first + 1);
-            for_each_run(format, y, out, [&](size_t from, Value* to, int count) {
-                const auto blend = [&](auto kernel) {
-                    kernel(upper + from, lower + from, static_cast<int16_t>(weight), count, to);
-                };
+        for (int y = 0; y < inset.height; ++y) {
+            const Pair pair = Pair::of(y, box.height(), inset.height);
+            const int16_t *upper = stretched_row(pair.first), *lower = stretched_row(pair.second);
+            for (int part = 0; part < out.parts; ++part) {
+                const ptrdiff_t from = part * static_cast<ptrdiff_t>(out.part_size);
+                Value* const to = out.part(y, part);
                 if constexpr (std::is_same_v<Value, uint8_t>) {
-                    blend(kernels_.blend_rows_u8);
+                    kernels_.blend_to_bytes(upper + from, lower + from, pair.first_weight, pair.second_weight,
+                                            out.part_size, to);
                 } else {
-                    blend(kernels_.blend_rows_f32);
+                    finish(to, out.part_size, [&](float* floats) {
+                        kernels_.blend_to_floats(upper + from, lower + from, pair.first_weight, pair.second_weight,
+                                                 levels_.scale.data() + from, levels_.bias.data() + from, out.part_size,
+                                                 floats);
+                    });
                 }
-            });
+            }
         }
     }
 
-    // The last source pixel has no right neighbour: it is the right one of its pair, with all the weight.
-    void plan_columns(int source, int target) {
-        offsets_.resize(target);
-        column_weights_.resize(target);
-        for (int x = 0; x < target; ++x) {
-            Position at = position_of(x, source, target);
-            if (at.first == source - 1 && source > 1) at = {source - 2, 1.0};
-            offsets_[x] = 3 * at.first;
-            column_weights_[x] = at.fixed_point_part(column_weight_bits);
+    template <class Row, class Value>
+    void cut_by_taps(const Frame& frame, const Box& box, const CropFormat& format, const Inset& inset,
+                     const CropRows<Value>& out) {
+        const auto& taps = std::get<TapKernels<Row>>(kernels_.taps);
+        row_taps_.plan(format.filter, box.height(), inset.height, tap_weight_bits<Row>);
+        column_taps_.plan(format.filter, box.width(), inset.width, tap_weight_bits<Row>);
+        if constexpr (!std::is_same_v<Value, uint8_t>) levels_.plan(format, inset.width, 1, 0);
+        BoxRows source(frame, box, 3 * box.width() + 1, kernels_.box_rows, source_row_);
+
+        const int held = row_taps_.count, row_values = 3 * inset.width;
+        const size_t row_size = (row_values + summed_at_once - 1) / summed_at_once * summed_at_once;
+        auto& ring = std::get<Aligned<Row>>(rings_);
+        ring.resize(held * row_size);
+        bytes_.resize(row_size);
+        int next = 0;  // source row to be summed
+        for (int y = 0; y < inset.height; ++y) {
+            const int first = row_taps_.firsts[y];
+            for (next = std::max(next, first); next < first + held; ++next) {
+                taps.sum_columns(source(next), column_taps_.firsts.data(), column_taps_.weights.data(),
+                                 column_taps_.count, inset.width,
+                                 channels_of(format, inset.width, ring.data() + next % held * row_size));
+            }
+            taps.sum_rows(ring.data(), row_size, first % held, row_taps_.weights_of(y), held, row_values,
+                          bytes_.data());
+            for (int part = 0; part < out.parts; ++part) {
+                const ptrdiff_t from = part * static_cast<ptrdiff_t>(out.part_size);
+                Value* const to = out.part(y, part);
+                if constexpr (std::is_same_v<Value, uint8_t>) {
+                    std::copy_n(bytes_.data() + from, out.part_size, to);
+                } else {
+                    finish(to, out.part_size, [&](float* floats) {
+                        kernels_.bytes_to_floats(bytes_.data() + from, levels_.scale.data() + from,
+                                                 levels_.bias.data() + from, out.part_size, floats);
+                    });
+                }
+            }
         }
     }
 
-    void stretch_row(const uint8_t* source, int source_width, const CropFormat& format, int16_t* row) {
-        uint8_t pair[6];
-        if (source_width == 1) {  // which has no pair
-            std::copy_n(source, 3, pair);
-            std::copy_n(source, 3, pair + 3);
-            source = pair;
-        }
-        kernels_.stretch_row(source, offsets_.data(), column_weights_.data(), format.width, channels_of(format, row));
+    // Floats where they belong; halves by way of floats.
+    template <class Write>
+    void finish(float* out, int, Write write) {
+        write(out);
+    }
+    template <class Write>
+    void finish(Half* out, int count, Write write) {
+        floats_.resize(count);
+        write(floats_.data());
+        kernels_.floats_to_halves(floats_.data(), count, out);
     }
 
     template <class Value>
-    void cut_antialiased(const Frame& frame, const Box& box, const CropFormat& format, Value* out) {
-        const int source_size = 3 * box.width();
-        row_taps_.plan(box.height(), format.height);
-        column_taps_.plan(box.width(), format.width);
-        summed_.resize(static_cast<size_t>(source_size) + 1);  // sum_columns reads one more
-        filtered_.resize(3 * static_cast<size_t>(format.width));
-        RowPrefetcher prefetcher(frame, box);
-        for (int y = 0; y < format.height; ++y) {
-            const int first = row_taps_.firsts[y], count = row_taps_.count;
-            prefetcher.reach(first + count);
-            kernels_.sum_rows(frame.at(box.top + first, box.left), frame.row_bytes, row_taps_.weights_of(y), count,
-                              source_size, summed_.data());
-            kernels_.sum_columns(summed_.data(), column_taps_.firsts.data(), column_taps_.weights.data(),
-                                 column_taps_.count, format.width, channels_of(format, filtered_.data()));
-            for_each_run(format, y, out, [&](size_t from, Value* to, int run) {
-                if constexpr (std::is_same_v<Value, uint8_t>) {
-                    kernels_.round_row_u8(filtered_.data() + from, run, to);
-                } else {
-                    std::copy_n(filtered_.data() + from, run, to);
-                }
-            });
+    void pad(const CropFormat& format, Value* out) {
+        std::array<Value, 3> padding;
+        for (int channel = 0; channel < 3; ++channel) {
+            const uint8_t level = format.padding[channel];
+            if constexpr (std::is_same_v<Value, uint8_t>) {
+                padding[channel] = level;
+            } else {
+                const float value = static_cast<float>(level) * format.gain[channel] + format.offset[channel];
+                finish(&padding[channel], 1, [value](float* floats) { *floats = value; });
+            }
         }
+        const size_t pixels = static_cast<size_t>(format.height) * format.width;
+        for (size_t i = 0; i < format.values(); ++i) out[i] = padding[format.planar ? i / pixels : i % 3];
     }
 
     // Where the frame's channels go in a row of work space, which has the layout and the colours of the crop.
-    template <class T>
-    static Channels<T> channels_of(const CropFormat& format, T* row) {
-        const ptrdiff_t apart = format.planar ? format.width : 1, step = format.planar ? 1 : 3;
+    template <class Row>
+    static Channels<Row> channels_of(const CropFormat& format, int width, Row* row) {
+        const ptrdiff_t apart = format.planar ? width : 1, step = format.planar ? 1 : 3;
         if (format.swap_colors) return {row + 2 * apart, row + apart, row, step};
         return {row, row + apart, row + 2 * apart, step};
     }
 
-    // Calls write(position in the row of work space, where to, how many) for the contiguous parts of output row y.
-    template <class Value, class Write>
-    static void for_each_run(const CropFormat& format, int y, Value* out, Write write) {
-        const size_t width = format.width;
-        if (!format.planar) return write(0, out + y * 3 * width, static_cast<int>(3 * width));
-        for (size_t plane = 0; plane < 3; ++plane)
-            write(plane * width, out + (plane * format.height + y) * width, format.width);
-    }
+    // What makes a row's values floats: value * scale + bias, sample by sample.
+    struct Levels {
+        Aligned<float> scale, bias;
+
+        // A value of work space is `unit` levels, more than `zero`.
+        void plan(const CropFormat& format, int width, double unit, double zero) {
+            scale.resize(3 * static_cast<size_t>(width));
+            bias.resize(scale.size());
+            for (int i = 0; i < 3 * width; ++i) {
+                const int channel = format.planar ? i / width : i % 3;
+                scale[i] = static_cast<float>(unit * format.gain[channel]);
+                bias[i] = static_cast<float>(zero * format.gain[channel] + format.offset[channel]);
+            }
+        }
+    };
 
     const CropKernels kernels_;
-    std::vector<int32_t> offsets_, column_weights_;
-    std::vector<int16_t> stretched_;
+    RowStretcher stretcher_;
+    Levels levels_;
     Taps row_taps_, column_taps_;
-    std::vector<float> summed_, filtered_;
+    std::vector<uint8_t> source_row_;
+    Aligned<int16_t> stretched_;
+    std::tuple<Aligned<uint8_t>, Aligned<int16_t>> rings_;
+    Aligned<uint8_t> bytes_;
+    Aligned<float> floats_;
 };
 
 }  // namespace reidkit

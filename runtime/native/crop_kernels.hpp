@@ -1,21 +1,114 @@
-// The inner loops of cutting crops: rows in, one row out. Each is compiled for every instruction set (cpu.hpp) and
-// computes the same bits in all of them.
+// The inner loops of cutting crops, in plain C++: rows in, one row out. This is the definition; every instruction set
+// (cpu.hpp) computes the same bits.
 //
-// Stretched rows (two taps) are int16 with 7 fraction bits, 255 << 7 still fits: half the width of floats, and within
-// 1/64 of a grey level. Summed rows (many taps) are float.
+// A row of work space holds the crop's samples in the crop's order, planes or pixels, 3 * width of them.
+//
+// Two taps (INTER_LINEAR). A stretched row is int16: levels less 128, with 8 fraction bits, 1/256 of a level off at
+// most. Rows are blended the same way. Products are rounded to the nearest, halves up: what processors call a rounding
+// high multiply (pmulhrsw, sqrdmulh).
+//
+// Many taps. Weights are whole numbers, sums are 32 bits wide. For Pillow's filters 22 bits and rows of bytes between
+// the passes: its own arithmetic, hence its own bytes. For INTER_CUBIC 14 bits, and rows keep 6 fraction bits and what
+// lies beyond black and white.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 #include "cpu.hpp"
 
 namespace reidkit {
 
-constexpr int row_fraction_bits = 7;
-constexpr int column_weight_bits = 14;  // 0 ... 1 << 14, both ends included
-constexpr int row_weight_bits = 15;     // 0 ... (1 << 15) - 1
+// A float of 16 bits, IEEE 754's binary16.
+struct Half {
+    uint16_t bits;
+    bool operator==(const Half&) const = default;
+};
+
+REIDKIT_KERNEL int16_t rounded_product(int16_t value, int16_t weight) {  // in the form that compilers know
+    return static_cast<int16_t>((((value * weight) >> 14) + 1) >> 1);
+}
+
+// The first three bytes at firsts[x] and seconds[x], side by side. Reads one byte more, and writes one more at the end.
+REIDKIT_KERNEL void pick_pixels(const uint8_t* __restrict row, const int32_t* __restrict firsts,
+                                const int32_t* __restrict seconds, int width, bool swap_colors,
+                                uint8_t* __restrict first_out, uint8_t* __restrict second_out) {
+    const auto copy = [swap_colors](const uint8_t* from, uint8_t* to) {
+        uint32_t pixel;
+        std::memcpy(&pixel, from, 4);
+        if (swap_colors) pixel = __builtin_bswap32(pixel) >> 8;
+        std::memcpy(to, &pixel, 4);
+    };
+    for (int x = 0; x < width; ++x) {
+        copy(row + firsts[x], first_out + 3 * x);
+        copy(row + seconds[x], second_out + 3 * x);
+    }
+}
+
+// out[i] is the weighted sum of first[i * step] and second[i * step].
+template <int step>
+REIDKIT_KERNEL void weigh(const uint8_t* __restrict first, const uint8_t* __restrict second,
+                          const int16_t* __restrict first_weights, const int16_t* __restrict second_weights, int count,
+                          int16_t* __restrict out) {
+    const auto level = [](uint8_t byte) { return static_cast<int16_t>((byte ^ 0x80) << 8); };
+    for (int i = 0; i < count; ++i) {
+        out[i] = static_cast<int16_t>(rounded_product(level(first[i * step]), first_weights[i]) +
+                                      rounded_product(level(second[i * step]), second_weights[i]));
+    }
+}
+
+REIDKIT_KERNEL int16_t blended(int16_t upper, int16_t lower, int16_t upper_weight, int16_t lower_weight) {
+    return static_cast<int16_t>(rounded_product(upper, upper_weight) + rounded_product(lower, lower_weight));
+}
+
+// The weighted sum of two stretched rows, to the nearest level.
+REIDKIT_KERNEL void blend_to_bytes(const int16_t* __restrict upper, const int16_t* __restrict lower,
+                                   int16_t upper_weight, int16_t lower_weight, int count, uint8_t* __restrict out) {
+    for (int i = 0; i < count; ++i) {
+        const auto value = static_cast<int16_t>(blended(upper[i], lower[i], upper_weight, lower_weight) + 128);
+        out[i] = static_cast<uint8_t>(((value >> 8) & 255) ^ 0x80);
+    }
+}
+
+// The same, not rounded: value * scale[i] + bias[i].
+REIDKIT_KERNEL void blend_to_floats(const int16_t* __restrict upper, const int16_t* __restrict lower,
+                                    int16_t upper_weight, int16_t lower_weight, const float* __restrict scale,
+                                    const float* __restrict bias, int count, float* __restrict out) {
+    for (int i = 0; i < count; ++i) {
+        out[i] = static_cast<float>(blended(upper[i], lower[i], upper_weight, lower_weight)) * scale[i] + bias[i];
+    }
+}
+
+REIDKIT_KERNEL void bytes_to_floats(const uint8_t* __restrict bytes, const float* __restrict scale,
+                                    const float* __restrict bias, int count, float* __restrict out) {
+    for (int i = 0; i < count; ++i) out[i] = static_cast<float>(bytes[i]) * scale[i] + bias[i];
+}
+
+// To the nearest, halves to even.
+REIDKIT_KERNEL void floats_to_halves(const float* __restrict floats, int count, Half* __restrict out) {
+    constexpr uint32_t one_half = 0x3F000000, infinity = 0x7F800000;
+    constexpr uint32_t smallest_normal = 113U << 23, beyond_all = 143U << 23;  // 2^-14 and 2^16
+    for (int i = 0; i < count; ++i) {
+        const auto bits = std::bit_cast<uint32_t>(floats[i]), magnitude = bits & 0x7FFFFFFF;
+        // The sum's last bit is worth 2^-24, as that of a subnormal half.
+        const uint32_t subnormal = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5F) - one_half;
+        const uint32_t normal = (magnitude - (112U << 23) + 0xFFF + ((magnitude >> 13) & 1)) >> 13;
+        const uint32_t special = magnitude > infinity ? 0x7E00 | ((magnitude >> 13) & 0x3FF) : 0x7C00;
+        const uint32_t half = magnitude < smallest_normal ? subnormal : magnitude < beyond_all ? normal : special;
+        out[i].bits = static_cast<uint16_t>(half | ((bits >> 16) & 0x8000));
+    }
+}
+
+// How many-tap rows of work space are computed: Row is uint8_t for Pillow's filters, int16_t for INTER_CUBIC.
+template <class Row>
+constexpr int tap_weight_bits = std::is_same_v<Row, uint8_t> ? 22 : 14;
+template <class Row>
+constexpr int tap_row_bits = std::is_same_v<Row, uint8_t> ? 0 : 6;
 
 // Where a row's channels go, in the order they have in the frame: planes (step 1) or pixels (step 3).
 template <class T>
@@ -26,92 +119,49 @@ struct Channels {
     ptrdiff_t step;
 };
 
-template <ptrdiff_t step>
-REIDKIT_KERNEL void stretch_row_by(const uint8_t* __restrict row, const int32_t* __restrict offsets,
-                                   const int32_t* __restrict weights, int width, int16_t* __restrict first,
-                                   int16_t* __restrict second, int16_t* __restrict third) {
-    constexpr int drop = column_weight_bits - row_fraction_bits;
-    for (int x = 0; x < width; ++x) {
-        uint32_t left, right;  // inside the pair's six bytes, so `right` begins with the left pixel's last channel
-        std::memcpy(&left, row + offsets[x], 4);
-        std::memcpy(&right, row + offsets[x] + 2, 4);
-        auto blended = [weight = weights[x]](uint32_t from_byte, uint32_t to_byte) {
-            const auto from = static_cast<int32_t>(from_byte & 255), to = static_cast<int32_t>(to_byte & 255);
-            const int32_t change = ((to - from) * weight + (1 << (drop - 1))) >> drop;
-            return static_cast<int16_t>((from << row_fraction_bits) + change);
-        };
-        first[x * step] = blended(left, right >> 8);
-        second[x * step] = blended(left >> 8, right >> 16);
-        third[x * step] = blended(left >> 16, right >> 24);
-    }
-}
-
-// Output pixel x blends the neighbouring source pixels at byte offsets[x] and offsets[x] + 3; weights are the right
-// one's. Reads these six bytes and no more.
-REIDKIT_KERNEL void stretch_row(const uint8_t* row, const int32_t* offsets, const int32_t* weights, int width,
-                                Channels<int16_t> out) {
-    if (out.step == 1) {
-        stretch_row_by<1>(row, offsets, weights, width, out.first, out.second, out.third);
-    } else {
-        stretch_row_by<3>(row, offsets, weights, width, out.first, out.second, out.third);
-    }
-}
-
-// out = upper + (lower - upper) * weight, to the nearest grey level.
-REIDKIT_KERNEL void blend_rows_u8(const int16_t* __restrict upper, const int16_t* __restrict lower, int16_t weight,
-                                  int count, uint8_t* __restrict out) {
-    for (int i = 0; i < count; ++i) {  // in the form that compilers know as a rounding high multiply (pmulhrsw)
-        const auto step = static_cast<int16_t>(lower[i] - upper[i]);
-        const auto change = static_cast<int16_t>((((step * weight) >> (row_weight_bits - 1)) + 1) >> 1);
-        const auto value = static_cast<int16_t>(upper[i] + change + (1 << (row_fraction_bits - 1)));
-        out[i] = static_cast<uint8_t>(value >> row_fraction_bits);
-    }
-}
-
-// The same, not rounded.
-REIDKIT_KERNEL void blend_rows_f32(const int16_t* __restrict upper, const int16_t* __restrict lower, int16_t weight,
-                                   int count, float* __restrict out) {
-    constexpr float unit = 1.0F / (1 << row_fraction_bits);
-    const float scaled = static_cast<float>(weight) * (unit / (1 << row_weight_bits));
-    for (int i = 0; i < count; ++i) {
-        out[i] = static_cast<float>(upper[i]) * unit + static_cast<float>(lower[i] - upper[i]) * scaled;
-    }
-}
-
-// out[i] = sum over taps of weights[tap] * rows[tap * row_bytes + i].
-REIDKIT_KERNEL void sum_rows(const uint8_t* __restrict rows, ptrdiff_t row_bytes, const float* __restrict weights,
-                             int taps, int count, float* __restrict out) {
-    for (int i = 0; i < count; ++i) out[i] = weights[0] * static_cast<float>(rows[i]);
-    for (int tap = 1; tap < taps; ++tap) {
-        const uint8_t* __restrict row = rows + tap * row_bytes;
-        for (int i = 0; i < count; ++i) out[i] += weights[tap] * static_cast<float>(row[i]);
-    }
-}
-
 // Output pixel x is the weighted sum of `taps` pixels from firsts[x] on; its weights begin at weights[x * taps].
-// Reads one float past the last pixel.
-REIDKIT_KERNEL void sum_columns(const float* row, const int32_t* firsts, const float* weights, int taps, int width,
-                                Channels<float> out) {
-    using Pixel [[gnu::vector_size(16)]] = float;  // three channels and a lane that nobody reads
+// Reads one byte past the last pixel.
+template <class Row>
+REIDKIT_KERNEL void sum_columns(const uint8_t* row, const int32_t* firsts, const int32_t* weights, int taps, int width,
+                                Channels<Row> out) {
+    using Bytes [[gnu::vector_size(4)]] = uint8_t;  // three channels and a lane that nobody reads
+    using Pixel [[gnu::vector_size(16)]] = int32_t;
+    constexpr int drop = tap_weight_bits<Row> - tap_row_bits<Row>;
+    using Limits = std::numeric_limits<Row>;
+    const auto finished = [](int32_t sum) {
+        return static_cast<Row>(std::clamp<int32_t>(sum >> drop, Limits::min(), Limits::max()));
+    };
     for (ptrdiff_t x = 0; x < width; ++x) {
-        const float* source = row + 3 * static_cast<ptrdiff_t>(firsts[x]);
-        Pixel sum = {};
+        const uint8_t* source = row + 3 * static_cast<ptrdiff_t>(firsts[x]);
+        const int32_t* weight = weights + x * taps;
+        Pixel sum = Pixel{} + (1 << (drop - 1));
         for (int tap = 0; tap < taps; ++tap) {
-            Pixel pixel;
+            Bytes pixel;
             std::memcpy(&pixel, source + 3 * tap, sizeof pixel);
-            sum += weights[x * taps + tap] * pixel;
+            sum += weight[tap] * __builtin_convertvector(pixel, Pixel);
         }
-        out.first[x * out.step] = sum[0];
-        out.second[x * out.step] = sum[1];
-        out.third[x * out.step] = sum[2];
+        out.first[x * out.step] = finished(sum[0]);
+        out.second[x * out.step] = finished(sum[1]);
+        out.third[x * out.step] = finished(sum[2]);
     }
 }
 
-// To the nearest grey level; the values are not negative.
-REIDKIT_KERNEL void round_row_u8(const float* __restrict row, int count, uint8_t* __restrict out) {
-    for (int i = 0; i < count; ++i) {
-        const auto value = static_cast<int32_t>(row[i] + 0.5F);
-        out[i] = static_cast<uint8_t>(value < 255 ? value : 255);
+constexpr int summed_at_once = 64;  // sum_rows does whole such parts of rows
+
+// out[i] is the weighted sum of rows' i, to the nearest level. The `taps` rows lie in a ring, the first one at `slot`.
+template <class Row>
+REIDKIT_KERNEL void sum_rows(const Row* ring, size_t row_size, int slot, const int32_t* weights, int taps, int count,
+                             uint8_t* out) {
+    constexpr int drop = tap_weight_bits<Row> + tap_row_bits<Row>;
+    for (int begin = 0; begin < count; begin += summed_at_once) {
+        int32_t sums[summed_at_once];
+        for (int32_t& sum : sums) sum = 1 << (drop - 1);
+        for (int tap = 0; tap < taps; ++tap) {
+            const Row* row = ring + (slot + tap < taps ? slot + tap : slot + tap - taps) * row_size + begin;
+            for (int i = 0; i < summed_at_once; ++i) sums[i] += weights[tap] * row[i];
+        }
+        for (int i = 0; i < summed_at_once; ++i)
+            out[begin + i] = static_cast<uint8_t>(std::clamp(sums[i] >> drop, 0, 255));
     }
 }
 

@@ -1,7 +1,4 @@
-// stretch_row by byte permutation: sixteen pixels are picked out of 128 source bytes at once, where the plain version
-// fetches them one by one. The same bits in half the time, interleaved in a third.
-//
-// Arithmetic is written on the compiler's own vectors; GCC 12 warns of many an intrinsic's inside (its bug 105593).
+// Kernels in AVX-512 with byte permutations (VBMI).
 #pragma once
 
 #ifdef __x86_64__
@@ -11,77 +8,73 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstring>
 
 #include "cpu.hpp"
 #include "crop_kernels.hpp"
+#include "crop_kernels_windows.hpp"
 
 namespace reidkit {
 
-constexpr int avx512_pixels = 16;
-using Pixels32 [[gnu::vector_size(64)]] = int32_t;  // a value for each of 16 pixels
-using Pixels16 [[gnu::vector_size(32)]] = int16_t;
+// Bytes of a window, each as the upper one of a word, multiplied.
+REIDKIT_AVX512 inline __m512i weighed_avx512(__m512i low, __m512i high, const uint16_t* picks, const int16_t* weights) {
+    constexpr __mmask64 upper_bytes = 0xAAAAAAAAAAAAAAAA;
+    const __m512i words = _mm512_maskz_permutex2var_epi8(upper_bytes, low, _mm512_load_si512(picks), high);
+    return _mm512_mulhrs_epi16(words, _mm512_load_si512(weights));
+}
 
-// Where the words of 16 interleaved pixels come from: 0 ... 15 the first channel, 16 ... 31 the second, then the third.
-alignas(64) inline constexpr auto interleaved_words = [] {
-    std::array<int16_t, 64> words{};
-    for (int i = 0; i < 3 * avx512_pixels; ++i) words[i] = static_cast<int16_t>(i % 3 * avx512_pixels + i / 3);
-    return words;
+REIDKIT_AVX512 inline void stretch_avx512(const uint8_t* row, const WindowPlan& plan, int16_t* out) {
+    const __m512i sign = _mm512_set1_epi8(-128);
+    row += plan.first_byte;
+    for (int run = 0; run < plan.runs; ++run, row += plan.next_byte, out += plan.run_length) {
+        for (int block = 0; block < plan.blocks; ++block) {
+            const uint8_t* window = row + plan.starts[block];
+            const __m512i low = _mm512_xor_si512(_mm512_loadu_si512(window), sign);
+            const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(window + 64), sign);
+            const int i = 32 * block;
+            const __m512i first = weighed_avx512(low, high, plan.first_picks + i, plan.first_weights + i);
+            const __m512i second = weighed_avx512(low, high, plan.second_picks + i, plan.second_weights + i);
+            _mm512_storeu_si512(out + i, _mm512_add_epi16(first, second));
+        }
+    }
+}
+
+constexpr WindowKernel avx512_windows{&stretch_avx512, 32, 128};
+
+REIDKIT_AVX512 inline __m512i blended_avx512(const int16_t* upper, const int16_t* lower, __m512i up, __m512i low) {
+    return _mm512_add_epi16(_mm512_mulhrs_epi16(_mm512_loadu_si512(upper), up),
+                            _mm512_mulhrs_epi16(_mm512_loadu_si512(lower), low));
+}
+
+alignas(64) inline constexpr auto upper_bytes_avx512 = [] {
+    std::array<uint8_t, 64> places{};
+    for (size_t i = 0; i < places.size(); ++i) places[i] = static_cast<uint8_t>(2 * i + 1);
+    return places;
 }();
 
-// The first `bytes` of up to 64, then zeros; nothing beyond is read.
-REIDKIT_AVX512 inline __m512i load_bytes_avx512(const uint8_t* source, int bytes) {
-    return _mm512_maskz_loadu_epi8(_bzhi_u64(~0ULL, std::clamp(bytes, 0, 64)), source);
+// Ends with a whole vector that may lie over the one before it, as do those below.
+REIDKIT_AVX512 inline void blend_to_bytes_avx512(const int16_t* upper, const int16_t* lower, int16_t upper_weight,
+                                                 int16_t lower_weight, int count, uint8_t* out) {
+    constexpr int lanes = 64;
+    if (count < lanes) return Compiled<&blend_to_bytes>::avx512(upper, lower, upper_weight, lower_weight, count, out);
+    const __m512i up = _mm512_set1_epi16(upper_weight), low = _mm512_set1_epi16(lower_weight);
+    const __m512i half = _mm512_set1_epi16(128), sign = _mm512_set1_epi8(-128);
+    const __m512i places = _mm512_load_si512(upper_bytes_avx512.data());
+    for (int i = 0; i < count; i += lanes) {
+        i = std::min(i, count - lanes);
+        const __m512i left = _mm512_add_epi16(blended_avx512(upper + i, lower + i, up, low), half);
+        const __m512i right = _mm512_add_epi16(blended_avx512(upper + i + 32, lower + i + 32, up, low), half);
+        const __m512i levels = _mm512_permutex2var_epi8(left, places, right);
+        _mm512_storeu_si512(out + i, _mm512_xor_si512(levels, sign));
+    }
 }
 
-// One channel. `picks` and `weights`: those of the left sample, those of the right one 16 bits above.
-REIDKIT_AVX512 inline Pixels16 stretch_channel_avx512(__m512i low, __m512i high, Pixels32 picks, Pixels32 weights) {
-    constexpr int drop = column_weight_bits - row_fraction_bits;
-    const __m512i samples = _mm512_maskz_permutex2var_epi8(0x5555555555555555, low, (__m512i)picks, high);
-    const Pixels32 sums = (Pixels32)_mm512_madd_epi16(samples, (__m512i)weights);
-    return __builtin_convertvector((sums + (1 << (drop - 1))) >> drop, Pixels16);
-}
-
-REIDKIT_AVX512 inline void interleave_avx512(Pixels16 first, Pixels16 second, Pixels16 third, int16_t* out) {
-    const __m512i front = _mm512_maskz_inserti64x4(0xFF, _mm512_castsi256_si512((__m256i)first), (__m256i)second, 1);
-    const __m512i back = _mm512_castsi256_si512((__m256i)third);
-    const __m512i head = _mm512_load_si512(&interleaved_words[0]), tail = _mm512_load_si512(&interleaved_words[32]);
-    _mm512_storeu_si512(out, _mm512_permutex2var_epi16(front, head, back));
-    _mm512_mask_storeu_epi16(out + 32, 0xFFFF, _mm512_permutex2var_epi16(front, tail, back));
-}
-
-// As stretch_row. Pixels spread over more than 128 bytes, in strong shrinking, and the last few go the plain way.
-REIDKIT_AVX512 inline void stretch_row_avx512(const uint8_t* row, const int32_t* offsets, const int32_t* weights,
-                                              int width, Channels<int16_t> out) {
-    for (int x = 0; x < width; x += avx512_pixels) {
-        const ptrdiff_t start = x * out.step;
-        const Channels<int16_t> to{out.first + start, out.second + start, out.third + start, out.step};
-        const int pixels = std::min(avx512_pixels, width - x), bytes = offsets[x + pixels - 1] - offsets[x] + 6;
-        if (pixels < avx512_pixels || bytes > 128) {
-            stretch_row(row, offsets + x, weights + x, pixels, to);
-            continue;
-        }
-        const __m512i low = load_bytes_avx512(row + offsets[x], bytes);
-        const __m512i high = load_bytes_avx512(row + offsets[x] + 64, bytes - 64);
-        Pixels32 left, right_weight;
-        std::memcpy(&left, offsets + x, sizeof left);
-        std::memcpy(&right_weight, weights + x, sizeof right_weight);
-        left -= offsets[x];
-        const Pixels32 picks = left | (left + 3) << 16;
-        const Pixels32 both_weights = ((1 << column_weight_bits) - right_weight) | right_weight << 16;
-
-        const Pixels16 first = stretch_channel_avx512(low, high, picks, both_weights);
-        const Pixels16 second = stretch_channel_avx512(low, high, picks + 0x00010001, both_weights);
-        const Pixels16 third = stretch_channel_avx512(low, high, picks + 0x00020002, both_weights);
-        if (out.step == 1) {
-            std::memcpy(to.first, &first, sizeof first);
-            std::memcpy(to.second, &second, sizeof second);
-            std::memcpy(to.third, &third, sizeof third);
-        } else if (to.first < to.third) {
-            interleave_avx512(first, second, third, to.first);
-        } else {
-            interleave_avx512(third, second, first, to.third);
-        }
+REIDKIT_AVX512 inline void floats_to_halves_avx512(const float* floats, int count, Half* out) {
+    constexpr int lanes = 16;
+    if (count < lanes) return Compiled<&floats_to_halves>::avx512(floats, count, out);
+    for (int i = 0; i < count; i += lanes) {
+        i = std::min(i, count - lanes);
+        const __m256i halves = _mm512_maskz_cvtps_ph(0xFFFF, _mm512_loadu_ps(floats + i), _MM_FROUND_TO_NEAREST_INT);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), halves);
     }
 }
 

@@ -7,12 +7,42 @@
 
 namespace reidkit {
 
-struct Frame {
-    const uint8_t* pixels;  // three interleaved channels
-    ptrdiff_t row_bytes;    // may be negative
-    int height, width;
+enum class Pixels { interleaved, grey, yuv420 };
 
-    const uint8_t* at(int y, int x) const { return pixels + y * row_bytes + 3 * static_cast<ptrdiff_t>(x); }
+// From luma and chroma to red, green and blue, with `bits` fraction bits; levels as in ITU-R BT.601 and BT.709.
+struct YuvMatrix {
+    static constexpr int bits = 20;
+    int32_t darkest, luma, red_v, green_u, green_v, blue_u;
+
+    // `full_range`: luma is 0 ... 255, else 16 ... 235 and chroma 16 ... 240.
+    static constexpr YuvMatrix of(bool bt709, bool full_range) {
+        const double red = bt709 ? 0.2126 : 0.299, blue = bt709 ? 0.0722 : 0.114, green = 1 - red - blue;
+        const double chroma = 2 * (full_range ? 1 : 255.0 / 224);
+        const auto fixed = [](double value) { return static_cast<int32_t>(value * (1 << bits) + 0.5); };
+        return {full_range ? 0 : 16,
+                fixed(full_range ? 1 : 255.0 / 219),
+                fixed(chroma * (1 - red)),
+                fixed(chroma * (1 - blue) * blue / green),
+                fixed(chroma * (1 - red) * red / green),
+                fixed(chroma * (1 - blue))};
+    }
+};
+
+// Rows may lie any distance apart, also upwards.
+struct Frame {
+    const uint8_t* pixels;  // three interleaved channels, or one: grey or luma
+    ptrdiff_t row_bytes;
+    int height, width;
+    Pixels kind = Pixels::interleaved;
+
+    // Chroma, a sample for each two by two pixels: planes (step 1, as in I420) or one of both (step 2, as in NV12).
+    const uint8_t *u = nullptr, *v = nullptr;
+    ptrdiff_t u_row_bytes = 0, v_row_bytes = 0, chroma_step = 1;
+    YuvMatrix matrix{};
+
+    const uint8_t* at(int y, int x) const {
+        return pixels + y * row_bytes + (kind == Pixels::interleaved ? 3 : 1) * static_cast<ptrdiff_t>(x);
+    }
 };
 
 // In whole pixels; right and bottom are the first ones outside.
@@ -42,9 +72,10 @@ class RowPrefetcher {
     // Row y of the box is about to be read.
     void reach(int y) {
         constexpr int rows_ahead = 8, cache_line = 64;
-        for (; next_ < std::min(box_.top + y + rows_ahead, box_.bottom); ++next_)
-            for (int byte = 0; byte < 3 * box_.width(); byte += cache_line)
-                __builtin_prefetch(frame_.at(next_, box_.left) + byte);
+        for (; next_ < std::min(box_.top + y + rows_ahead, box_.bottom); ++next_) {
+            const uint8_t *row = frame_.at(next_, box_.left), *end = frame_.at(next_, box_.right);
+            for (; row < end; row += cache_line) __builtin_prefetch(row);
+        }
     }
 
   private:

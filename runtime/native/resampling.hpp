@@ -1,4 +1,8 @@
 // Which samples of an axis make each sample of its resized copy, and with what weight.
+//
+// OpenCV's two filters (modules/imgproc/src/resize.cpp, Apache-2.0) look at the two or four nearest samples however
+// much an axis shrinks. Pillow's two (src/libImaging/Resample.c, MIT-CMU) widen with the scale, and so do not alias; columns
+// are resampled first, as Pillow did before 13, which takes the other order for some crops.
 #pragma once
 
 #include <algorithm>
@@ -9,52 +13,103 @@
 
 namespace reidkit {
 
-// `part` of the way from the sample `first` to the next one.
-struct Position {
-    int first;
-    double part;
+enum class Filter { bilinear, bicubic, antialiased_bilinear, antialiased_bicubic };
 
-    int fixed_point_part(int bits) const { return static_cast<int>(part * (1 << bits) + 0.5); }
-};
-
-// Where sample `i` of `target` lies among `source` samples: OpenCV's rule, centres at halves and the edges repeated.
-inline Position position_of(int i, int source, int target) {
-    const double at = std::max(0.0, (i + 0.5) * (static_cast<double>(source) / target) - 0.5);
-    const int first = static_cast<int>(at);
-    return first < source - 1 ? Position{first, at - first} : Position{source - 1, 0.0};
+constexpr bool is_antialiased(Filter filter) {
+    return filter == Filter::antialiased_bilinear || filter == Filter::antialiased_bicubic;
 }
 
-// Sample i is the weighted sum of `count` samples from firsts[i] on; its weights begin at weights[i * count].
+// Two samples and their weights, which sum to `Pair::one`. Neither weight is all of it: what needs one sample alone has
+// it twice, by halves.
+struct Pair {
+    static constexpr int bits = 15, one = 1 << bits;
+    int first, second;
+    int16_t first_weight, second_weight;
+
+    // Sample `i` of `target` among `source` samples: INTER_LINEAR's, centres at halves and the edges repeated.
+    static Pair of(int i, int source, int target) { return of(i, source, static_cast<double>(source) / target); }
+
+    [[gnu::always_inline]] static Pair of(int i, int source, double scale) {
+        const double at = std::clamp((i + 0.5) * scale - 0.5, 0.0, source - 1.0);
+        int first = static_cast<int>(at);
+        const int weight = static_cast<int>((at - first) * one + 0.5);
+        const bool alone = weight == 0 || weight == one;
+        first += weight == one;
+        return {first, first + !alone, static_cast<int16_t>(alone ? one / 2 : one - weight),
+                static_cast<int16_t>(alone ? one / 2 : weight)};
+    }
+};
+
+// Sample i is the weighted sum of `count` samples from firsts[i] on; its weights begin at weights[i * count] and are
+// whole numbers that sum to about 1 << bits. The count is the same for all, so some weights are 0.
 struct Taps {
     int count = 0;
-    std::vector<int32_t> firsts;
-    std::vector<float> weights;
+    std::vector<int32_t> firsts, weights;
 
-    // A triangle as wide as the scale, cut at the edges: Pillow's rule for its BILINEAR. It covers at most `count`
-    // samples, the same number for all, for loops that a processor can foresee; further weights are 0.
-    void plan(int source, int target) {
-        const double scale = static_cast<double>(source) / target, radius = std::max(scale, 1.0);
-        count = std::min(source, static_cast<int>(2 * radius) + 1);
-        firsts.resize(target);
-        weights.resize(static_cast<size_t>(target) * count);
-        for (int i = 0; i < target; ++i) {
-            const double center = (i + 0.5) * scale;
-            const int begin = static_cast<int>(center - radius + 0.5), end = static_cast<int>(center + radius + 0.5);
-            const int first = std::clamp(begin, 0, source - count);
-            firsts[i] = first;
-            float* const weight = weights_of(i);
-            float total = 0;
-            for (int tap = 0; tap < count; ++tap) {
-                const int sample = first + tap;
-                const double height = 1.0 - std::abs(sample + 0.5 - center) / radius;
-                weight[tap] = sample >= begin && sample < end ? static_cast<float>(std::max(0.0, height)) : 0.0F;
-                total += weight[tap];
-            }
-            for (int tap = 0; tap < count; ++tap) weight[tap] /= total;
+    void plan(Filter filter, int source, int target, int bits) {
+        const double scale = static_cast<double>(source) / target;
+        if (is_antialiased(filter)) {
+            plan_antialiased(filter, source, target, scale, bits);
+        } else {
+            plan_nearest_four(source, target, scale, bits);
         }
     }
 
-    float* weights_of(int i) { return weights.data() + static_cast<size_t>(i) * count; }
+    const int32_t* weights_of(int i) const { return weights.data() + static_cast<size_t>(i) * count; }
+
+  private:
+    // Keys' cubic: 1 at 0, 0 at 1 and beyond 2, negative between these.
+    static double cubic(double x, double a) {
+        x = std::abs(x);
+        if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+        return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+    }
+
+    static double height_at(Filter filter, double x) {
+        return filter == Filter::antialiased_bicubic ? cubic(x, -0.5) : std::max(0.0, 1 - std::abs(x));
+    }
+
+    static int32_t fixed_point(double weight, int bits) {
+        return static_cast<int32_t>(weight * (1 << bits) + (weight < 0 ? -0.5 : 0.5));
+    }
+
+    void reset(int target, int most) {
+        count = most;
+        firsts.resize(target);
+        weights.assign(static_cast<size_t>(target) * count, 0);
+    }
+
+    // The filter stretched by the scale, cut off at the edges, its weights made to sum to 1.
+    void plan_antialiased(Filter filter, int source, int target, double scale, int bits) {
+        const double stretch = std::max(scale, 1.0);
+        const double radius = stretch * (filter == Filter::antialiased_bicubic ? 2 : 1);
+        reset(target, std::min(source, static_cast<int>(2 * radius) + 2));
+        for (int i = 0; i < target; ++i) {
+            const double center = (i + 0.5) * scale;
+            const int begin = std::max(0, static_cast<int>(center - radius + 0.5));
+            const int end = std::min(source, static_cast<int>(center + radius + 0.5));
+            firsts[i] = std::min(begin, source - count);
+            int32_t* const weight = weights.data() + static_cast<size_t>(i) * count;
+            const auto height = [&](int sample) { return height_at(filter, (sample - center + 0.5) * (1 / stretch)); };
+            double total = 0;
+            for (int sample = begin; sample < end; ++sample) total += height(sample);
+            for (int sample = begin; sample < end; ++sample)
+                weight[sample - firsts[i]] = fixed_point(height(sample) / total, bits);
+        }
+    }
+
+    // INTER_CUBIC's: edges repeated, so an edge sample bears the weight of those beyond it.
+    void plan_nearest_four(int source, int target, double scale, int bits) {
+        reset(target, std::min(source, 4));
+        for (int i = 0; i < target; ++i) {
+            const double at = (i + 0.5) * scale - 0.5;
+            const int nearest = static_cast<int>(std::floor(at));
+            firsts[i] = std::clamp(nearest - 1, 0, source - count);
+            int32_t* const weight = weights.data() + static_cast<size_t>(i) * count;
+            for (int sample = nearest - 1; sample < nearest + 3; ++sample)
+                weight[std::clamp(sample, 0, source - 1) - firsts[i]] += fixed_point(cubic(sample - at, -0.75), bits);
+        }
+    }
 };
 
 }  // namespace reidkit

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -73,18 +74,19 @@ def results() -> str:
     low = random.uniform(0, 200, (12, 2))
     boxes = np.hstack([low, low + random.uniform(2, 200, (12, 2))])
     digest = hashlib.sha256()
-    for dtype in (np.uint8, np.float32):
-        for layout, shape in (("nchw", (12, 3, 91, 37)), ("nhwc", (12, 91, 37, 3))):
-            for antialias in (False, True):
-                out = np.empty(shape, dtype)
-                cut_crops(frame, boxes, out, swap_colors=antialias, antialias=antialias, layout=layout)
-                digest.update(out)
+    layouts = {"nchw": (12, 3, 91, 37), "nhwc": (12, 91, 37, 3)}
+    for dtype, layout, kernel, antialias in product(
+        (np.uint8, np.float16, np.float32), layouts, ("bilinear", "bicubic"), (False, True)
+    ):
+        out = np.empty(layouts[layout], dtype)
+        cut_crops(frame, boxes, out, swap_colors=antialias, kernel=kernel, antialias=antialias, layout=layout)
+        digest.update(out)
     for columns in assign(np.round(random.random((70, 80)) * 50) / 50, 0.1):
         digest.update(columns)
     return digest.hexdigest()
 
 
-@pytest.mark.parametrize("chosen", ["scalar", "avx2", "avx512"])
+@pytest.mark.parametrize("chosen", ["scalar", "neon", "avx2", "avx512"])
 def test_every_instruction_set_gives_the_same_bits(chosen):
     code = f"import runpy; here = runpy.run_path({__file__!r}); print(here['instruction_set'](), here['results']())"
     done = run(code, REIDKIT_CPU=chosen)
@@ -95,7 +97,7 @@ def test_every_instruction_set_gives_the_same_bits(chosen):
 
 def test_the_same_call_gives_the_same_bits():
     assert len({results() for _ in range(5)}) == 1
-    assert instruction_set() in ("scalar", "avx2", "avx512")
+    assert instruction_set() in ("scalar", "neon", "avx2", "avx512")
 
 
 def long_cut() -> None:

@@ -1,0 +1,85 @@
+// Kernels in NEON, as every 64-bit ARM has it.
+#pragma once
+
+#ifdef __aarch64__
+
+#include <arm_neon.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cpu.hpp"
+#include "crop_kernels.hpp"
+#include "crop_kernels_windows.hpp"
+
+namespace reidkit {
+
+inline void stretch_neon(const uint8_t* row, const WindowPlan& plan, int16_t* out) {
+    // A pick beyond the window, as the low byte of each is, gives 0.
+    const uint8x16_t sign = vdupq_n_u8(0x80);
+    row += plan.first_byte;
+    for (int run = 0; run < plan.runs; ++run, row += plan.next_byte, out += plan.run_length) {
+        for (int block = 0; block < plan.blocks; ++block) {
+            const int i = 8 * block;
+            uint8x16x4_t window = vld1q_u8_x4(row + plan.starts[block]);
+            for (uint8x16_t& part : window.val) part = veorq_u8(part, sign);
+            const auto weighed = [&](const uint16_t* picks, const int16_t* weights) {
+                const uint8x16_t bytes = vqtbl4q_u8(window, vreinterpretq_u8_u16(vld1q_u16(picks + i)));
+                return vqrdmulhq_s16(vreinterpretq_s16_u8(bytes), vld1q_s16(weights + i));
+            };
+            vst1q_s16(out + i, vaddq_s16(weighed(plan.first_picks, plan.first_weights),
+                                         weighed(plan.second_picks, plan.second_weights)));
+        }
+    }
+}
+
+constexpr WindowKernel neon_windows{&stretch_neon, 8, 64};
+
+REIDKIT_KERNEL int16x8_t blended_neon(const int16_t* upper, const int16_t* lower, int16x8_t up, int16x8_t low) {
+    return vaddq_s16(vqrdmulhq_s16(vld1q_s16(upper), up), vqrdmulhq_s16(vld1q_s16(lower), low));
+}
+
+// Ends with a whole vector that may lie over the one before it, as do those below.
+inline void blend_to_bytes_neon(const int16_t* upper, const int16_t* lower, int16_t upper_weight, int16_t lower_weight,
+                                int count, uint8_t* out) {
+    constexpr int lanes = 16;
+    if (count < lanes) return blend_to_bytes(upper, lower, upper_weight, lower_weight, count, out);
+    const int16x8_t up = vdupq_n_s16(upper_weight), low = vdupq_n_s16(lower_weight);
+    for (int i = 0; i < count; i += lanes) {
+        i = std::min(i, count - lanes);
+        const int8x8_t left = vrshrn_n_s16(blended_neon(upper + i, lower + i, up, low), 8);
+        const int8x8_t right = vrshrn_n_s16(blended_neon(upper + i + 8, lower + i + 8, up, low), 8);
+        vst1q_u8(out + i, veorq_u8(vreinterpretq_u8_s8(vcombine_s8(left, right)), vdupq_n_u8(0x80)));
+    }
+}
+
+inline void blend_to_floats_neon(const int16_t* upper, const int16_t* lower, int16_t upper_weight, int16_t lower_weight,
+                                 const float* scale, const float* bias, int count, float* out) {
+    constexpr int lanes = 8;
+    if (count < lanes) return blend_to_floats(upper, lower, upper_weight, lower_weight, scale, bias, count, out);
+    const int16x8_t up = vdupq_n_s16(upper_weight), low = vdupq_n_s16(lower_weight);
+    for (int i = 0; i < count; i += lanes) {
+        i = std::min(i, count - lanes);
+        const int16x8_t levels = blended_neon(upper + i, lower + i, up, low);
+        const auto store = [&](int at, int32x4_t four) {  // a product and a sum, not fused: the bits of the others
+            const float32x4_t product = vmulq_f32(vcvtq_f32_s32(four), vld1q_f32(scale + at));
+            vst1q_f32(out + at, vaddq_f32(product, vld1q_f32(bias + at)));
+        };
+        store(i, vmovl_s16(vget_low_s16(levels)));
+        store(i + 4, vmovl_high_s16(levels));
+    }
+}
+
+inline void floats_to_halves_neon(const float* floats, int count, Half* out) {
+    constexpr int lanes = 4;
+    if (count < lanes) return floats_to_halves(floats, count, out);
+    for (int i = 0; i < count; i += lanes) {
+        i = std::min(i, count - lanes);
+        const float16x4_t halves = vcvt_f16_f32(vld1q_f32(floats + i));
+        vst1_u16(reinterpret_cast<uint16_t*>(out + i), vreinterpret_u16_f16(halves));
+    }
+}
+
+}  // namespace reidkit
+
+#endif

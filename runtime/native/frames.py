@@ -1,0 +1,67 @@
+"""A frame as decoders give it: luma, and chroma at half the resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from numpy import uint8
+from numpy.typing import NDArray
+
+from reidkit.runtime.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class YuvFrame:
+    """A picture in YUV 4:2:0, not copied: NV12, I420, or any planes that lie alike. Stands where a BGR frame can.
+
+    Its colours are OpenCV's: the chroma of two by two pixels is theirs alike, without interpolation.
+
+    Attributes:
+        y: (H, W) uint8, pixels side by side, rows any distance apart.
+        u: ((H + 1) // 2, (W + 1) // 2) uint8, samples side by side or, with `v`, two by two.
+        v: the same.
+        matrix: ITU-R BT.601, as OpenCV takes it to be, or BT.709, as HD cameras encode.
+        full_range: luma is 0…255, not 16…235.
+    """
+
+    y: NDArray[uint8]
+    u: NDArray[uint8]
+    v: NDArray[uint8]
+    matrix: Literal["bt601", "bt709"] = "bt601"
+    full_range: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.y.shape
+        return height, width
+
+    @classmethod
+    def nv12(
+        cls, picture: NDArray[uint8], *, matrix: Literal["bt601", "bt709"] = "bt601", full_range: bool = False
+    ) -> YuvFrame:
+        """The views of one NV12 array, (H * 3 / 2, W) uint8: luma, then rows of u and v by turns."""
+        height = _height_of(picture)
+        chroma = picture[height:]
+        return cls(picture[:height], chroma[:, 0::2], chroma[:, 1::2], matrix, full_range)
+
+    @classmethod
+    def i420(
+        cls, picture: NDArray[uint8], *, matrix: Literal["bt601", "bt709"] = "bt601", full_range: bool = False
+    ) -> YuvFrame:
+        """The views of one I420 array, (H * 3 / 2, W) uint8 without gaps: luma, then the plane of u, then that of v."""
+        height = _height_of(picture)
+        if not picture.flags.c_contiguous:
+            raise InvalidInput("an I420 array has gaps between its rows", remedy="give YuvFrame the three planes")
+        u, v = picture[height:].reshape(2, height // 2, picture.shape[1] // 2)
+        return cls(picture[:height], u, v, matrix, full_range)
+
+
+def _height_of(picture: NDArray[uint8]) -> int:
+    """Rows of luma in an array with luma above chroma."""
+    if picture.ndim != 2 or picture.dtype != uint8 or picture.shape[0] % 3 or picture.shape[1] % 2:
+        raise InvalidInput(
+            f"a picture in YUV 4:2:0 is (H * 3 / 2, W) uint8 with even H and W, found {picture.shape} {picture.dtype}"
+        )
+    return picture.shape[0] // 3 * 2
