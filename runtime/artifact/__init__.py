@@ -11,18 +11,25 @@ from reidkit.runtime.artifact.folder import (
 )
 from reidkit.runtime.artifact.manifest import Manifest
 from reidkit.runtime.artifact.publication import publication
+from reidkit.runtime.artifact.recipe import Recipe, read_recipe, write_recipe
+from reidkit.runtime.artifact.trust import built_here, vouch
 
 __all__ = [
     "Golden",
     "Manifest",
+    "Recipe",
+    "built_here",
     "check_files",
     "load_golden",
     "publication",
     "read_artifact",
     "read_checked",
     "read_golden",
+    "read_recipe",
     "record_files",
     "sha256_of",
+    "vouch",
     "write_golden",
     "write_manifest",
+    "write_recipe",
 ]

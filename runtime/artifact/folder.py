@@ -1,7 +1,8 @@
 """An artifact folder, written and read.
 
 osnet_x0_25-openvino-fp32/
-    engine.xml, engine.bin   what the inference library loads
+    engine.xml, engine.bin   what the inference library loads; a bundle has none yet
+    graph.onnx, recipe.json  what it is built from, where it can be built again on the box
     golden.npz               rendered crops and their reference embeddings, for the self-check
     manifest.json            everything else, with the digest of each file above
     manifest.sha256          digest of the manifest, as ``sha256sum -c`` reads it
@@ -26,6 +27,7 @@ from reidkit.runtime.artifact.digests import (
     read_plain,
 )
 from reidkit.runtime.artifact.manifest import Manifest
+from reidkit.runtime.artifact.recipe import RECIPE_FILE
 from reidkit.runtime.errors import ArtifactInvalid
 
 GOLDEN_FILE = "golden.npz"
@@ -121,6 +123,7 @@ def write_golden(folder: Path, golden: Golden) -> None:
 def _check_values(manifest: Manifest) -> None:
     """Refuse values of the right type that mean nothing: what they would do further in is nobody's to guess."""
     batch = manifest.batch
+    engine_files = {manifest.engine_file} if manifest.is_built else {RECIPE_FILE}
     conditions = {
         **manifest.preprocessing.conditions(),
         "embedding.dim is 1 to 65536": 0 < manifest.embedding.dim <= 65536,
@@ -129,7 +132,8 @@ def _check_values(manifest: Manifest) -> None:
             batch.buckets == sorted({bucket for bucket in batch.buckets if bucket > 0})
             and (batch.dynamic or batch.buckets[-1:] == [batch.max])
         ),
-        "engine_file and the golden file are among files": {manifest.engine_file, GOLDEN_FILE} <= manifest.files.keys(),
+        "engine_file, or a bundle's recipe, and the golden file are among files": {GOLDEN_FILE, *engine_files}
+        <= manifest.files.keys(),
     }
     for condition, holds in conditions.items():
         if not holds:

@@ -121,8 +121,8 @@ class Manifest:
     Attributes:
         name: folder name the artifact was published under.
         target: what it was built for, e.g. ``"openvino"``; `engine` names the runtime engine that opens it.
-        engine_file: file that engine opens, relative to the folder.
-        toolchain: versions of the libraries that built it.
+        engine_file: file that engine opens, relative to the folder; empty in a bundle, which is built on the box.
+        toolchain: versions of the libraries that built it, and what else its engine is bound to.
         built_on: machine that built it (`system`, `machine`, `processor`, `python`).
         calibration: provenance of INT8 ranges, None for float artifacts.
         parity: agreement with the reference (see `reidkit.calibration.gates`).
@@ -150,6 +150,11 @@ class Manifest:
     gates: dict[str, Any]
     thresholds: dict[str, float] | None
     files: dict[str, FileRecord]
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it holds an engine, and is no bundle."""
+        return bool(self.engine_file)
 
     def to_json(self) -> str:
         """The manifest as indented JSON text with a final newline."""

@@ -10,11 +10,13 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from reidkit.runtime.artifact.folder import read_artifact, read_golden
+from reidkit.runtime.artifact.recipe import RECIPE_FILE
+from reidkit.runtime.artifact.trust import built_here
 from reidkit.runtime.discovery import plugins
 from reidkit.runtime.engines._cropping import have_pixels
 from reidkit.runtime.engines._self_check import self_check
 from reidkit.runtime.engines.engine import Engine, EngineBase
-from reidkit.runtime.errors import ArtifactInvalid, ArtifactUntrusted, did_you_mean
+from reidkit.runtime.errors import ArtifactInvalid, ArtifactUntrusted, EngineNotBuilt, did_you_mean
 
 __all__ = ["Engine", "EngineBase", "engines", "have_pixels", "open_artifact", "self_check"]
 
@@ -37,7 +39,8 @@ def open_artifact(
 
     Raises:
         ArtifactInvalid: it is incomplete or altered, or asks for an engine that is not known.
-        ArtifactUntrusted: it holds native code and is not `trusted`.
+        ArtifactUntrusted: it holds native code that was not built here, and is not `trusted`.
+        EngineNotBuilt: it is a bundle, or its engine was built for another version of the library or another device.
         MissingDependency: its engine's library is not installed.
         EngineFailure: the library refuses it, or its golden crops give other embeddings on this box.
         InvalidInput: no such device or thread count.
@@ -48,11 +51,17 @@ def open_artifact(
         raise ArtifactInvalid(
             f"{manifest.name} asks for the engine '{manifest.engine}'", remedy=did_you_mean(manifest.engine, known)
         )
+    if not manifest.is_built:
+        raise EngineNotBuilt(
+            f"{manifest.name} is a bundle: its {manifest.target} engine is not built yet",
+            remedy=f"on the box it is for, run reidkit build {path}",
+        )
     kind: type[EngineBase] = known[manifest.engine].load()
-    if kind.runs_native_code and not trusted:
+    if kind.runs_native_code and not trusted and not built_here(manifest):
+        anew = f"build it here with reidkit build {path}, or " if RECIPE_FILE in manifest.files else ""
         raise ArtifactUntrusted(
-            f"{manifest.name} holds native code for {manifest.engine} that would run in this process",
-            remedy="pass trusted=True or --trust if you know who built it",
+            f"{manifest.name} holds native code for {manifest.engine} that was built elsewhere and would run here",
+            remedy=f"{anew}pass trusted=True or --trust if you know who built it",
         )
     golden = read_golden(manifest, folder)
     engine = kind(manifest, folder, device=device, threads=threads)

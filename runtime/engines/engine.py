@@ -71,6 +71,11 @@ class EngineBase(ABC):
 
     runs_native_code: ClassVar[bool] = False
 
+    @classmethod
+    def available(cls) -> str | None:
+        """Why it can run nothing here, None where nothing is known against it."""
+        return None
+
     def __init__(self, manifest: Manifest, folder: Path, *, device: str, threads: int | None) -> None:
         if threads is not None and threads < 1:
             raise InvalidInput(f"threads={threads}", remedy="give at least 1, or None for the library's choice")
