@@ -10,9 +10,9 @@ from importlib.metadata import EntryPoint
 
 from reidkit.runtime.discovery import plugins
 from reidkit.runtime.errors import ExportFailure, did_you_mean
-from reidkit.targets.target import BuildJob, BuiltEngine, Precision, Target
+from reidkit.targets.target import BuildJob, BuiltEngine, Option, Precision, Target
 
-__all__ = ["BuildJob", "BuiltEngine", "Precision", "Target", "find_target", "targets"]
+__all__ = ["BuildJob", "BuiltEngine", "Option", "Precision", "Target", "find_target", "targets"]
 
 
 def targets() -> dict[str, EntryPoint]:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from reidkit.runtime.errors import ExportFailure, MissingDependency
-from reidkit.targets.target import BuildJob, BuiltEngine, Precision, refuse_precision
+from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
 
 
 class OnnxRuntimeTarget:
@@ -17,6 +17,8 @@ class OnnxRuntimeTarget:
     engine = "onnxruntime"
     consumes: Literal["onnx", "exported_program"] = "onnx"
     precisions = frozenset({Precision.FP32})
+    options = NO_OPTIONS
+    portable = False
 
     def available(self) -> str | None:
         """Why it cannot build here, None if it can."""

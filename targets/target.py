@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Literal, Protocol
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
 
 from reidkit.runtime.artifact.manifest import Batch
-from reidkit.runtime.errors import ExportFailure
+from reidkit.runtime.errors import ExportFailure, InvalidInput, did_you_mean
 
 
 class Precision(str, Enum):
@@ -24,6 +26,22 @@ class Precision(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A setting that one target has and others have not; its value is given as text.
+
+    Attributes:
+        about: what it does and which text it takes.
+        read: what that text means; a `ValueError` says that it means nothing.
+    """
+
+    about: str
+    read: Callable[[str], Any]
+
+
+NO_OPTIONS: Mapping[str, Option] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildJob:
     """What is to be built.
 
@@ -32,12 +50,16 @@ class BuildJob:
         folder: the artifact's temporary folder, into which the target writes its files.
         precision: what the user asked for.
         batch: batch sizes the engine must take.
+        options: the target's own settings, by name.
+        cache_folder: where a compiler may keep what makes its next build quicker; None for nowhere.
     """
 
     onnx_path: Path
     folder: Path
     precision: Precision
     batch: Batch
+    options: Mapping[str, str] = field(default_factory=dict)
+    cache_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +68,7 @@ class BuiltEngine:
 
     Attributes:
         engine_file: the file to open, relative to the job's folder.
-        toolchain: version by library, of all that had a hand in it.
+        toolchain: version by library, of all that had a hand in it, and what else the engine is bound to.
         precision_built: what the engine really computes in.
     """
 
@@ -63,12 +85,17 @@ class Target(Protocol):
         engine: the runtime engine that opens what is built.
         consumes: what the target is fed.
         precisions: what it can build.
+        options: settings of its own, by name.
+        portable: whether its engine can be built on the box later, from the graph and a recipe in the artifact; then
+            an export goes on where it cannot build.
     """
 
     name: str
     engine: str
     consumes: Literal["onnx", "exported_program"]
     precisions: frozenset[Precision]
+    options: Mapping[str, Option]
+    portable: bool
 
     def available(self) -> str | None:
         """Why it cannot build here, None if it can."""
@@ -79,6 +106,7 @@ class Target(Protocol):
         Raises:
             MissingDependency: the vendor's library is not installed.
             ExportFailure: the precision is not offered, or the library refuses the graph.
+            InvalidInput: an option is not known or its value means nothing.
         """
 
 
@@ -87,3 +115,32 @@ def refuse_precision(target: Target, asked: Precision) -> None:
     if asked not in target.precisions:
         offered = ", ".join(sorted(target.precisions))
         raise ExportFailure(f"target {target.name} does not build {asked}", remedy=f"it builds {offered}")
+
+
+def read_options(target: Target, given: Mapping[str, str]) -> dict[str, Any]:
+    """The values of the options that were given to `target`. Raises `InvalidInput`, with a suggestion for a name."""
+    values = {}
+    for name, text in given.items():
+        if name not in target.options:
+            known = did_you_mean(name, target.options) if target.options else "it has none"
+            raise InvalidInput(f"target {target.name} has no option '{name}'", remedy=known)
+        try:
+            values[name] = target.options[name].read(text)
+        except ValueError as error:
+            about = target.options[name].about
+            raise InvalidInput(f"option {name} of target {target.name} cannot be '{text}'", remedy=about) from error
+    return values
+
+
+def natural(text: str) -> int:
+    """Reads an option that is 0, 1, 2, …."""
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(text)
+
+
+def yes_or_no(text: str) -> bool:
+    """Reads an option that is on or off."""
+    if text not in ("yes", "no"):
+        raise ValueError(text)
+    return text == "yes"
