@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tiny_manifest import DIM, HEIGHT, MEAN, STD, WIDTH, Tiny, tiny_manifest
 
 from reidkit.calibration.street import render_crops
-from reidkit.runtime.artifact import Golden, Manifest, publication, record_files, write_golden, write_manifest
+from reidkit.runtime.artifact import Golden, Manifest, publication, record_files, vouch, write_golden, write_manifest
+from reidkit.runtime.engines import engines
 from reidkit.targets import BuildJob, Precision, find_target
 
 onnx = pytest.importorskip("onnx", reason="small artifacts are built from ONNX: install the extra 'export'")
@@ -41,6 +42,8 @@ def tiny_artifact(parent: Path, tiny: Tiny | None = None, *, name: str = "tiny")
             tiny, engine=target.engine, engine_file=built.engine_file, files=record_files(new), name=name
         )
         write_manifest(new, manifest)
+    if engines()[target.engine].load().runs_native_code:
+        vouch(manifest)
     return folder
 
 

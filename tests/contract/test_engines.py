@@ -24,7 +24,8 @@ TARGETS = [name for name in targets() if "onnx" in find_target(name).consumes]
 
 @pytest.fixture(scope="module", params=TARGETS)
 def target(request: pytest.FixtureRequest) -> str:
-    if reason := find_target(request.param).available():
+    target = find_target(request.param)
+    if reason := target.available() or engines()[target.engine].load().available():
         pytest.skip(f"target {request.param}: {reason}")
     return request.param
 
