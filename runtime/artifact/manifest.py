@@ -40,7 +40,7 @@ class BackboneInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
-    """How a crop is brought to the input size; `antialias` as PIL does it, without it as OpenCV's INTER_LINEAR."""
+    """How a crop is brought to the input size: antialiased as Pillow, else as OpenCV does it."""
 
     kernel: Literal["bilinear", "bicubic"]
     antialias: bool

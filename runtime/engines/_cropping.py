@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.native import YuvFrame, cut_crops
+
+Picture: TypeAlias = NDArray[np.uint8] | YuvFrame
 
 _GREY_LEVELS = Normalization(where="runtime", scale=1.0, mean=[0.0] * 3, std=[1.0] * 3)
 
@@ -27,20 +29,26 @@ def crop_shape(how: Preprocessing) -> tuple[int, int, int]:
     return (3, how.height, how.width) if how.layout == "nchw" else (how.height, how.width, 3)
 
 
-def cut(how: Preprocessing, frame: NDArray[np.uint8] | YuvFrame, boxes_xyxy: ArrayLike, *, color: str) -> NDArray[Any]:
+def cut(how: Preprocessing, frame: Picture, boxes_xyxy: ArrayLike, *, color: str) -> NDArray[Any]:
     """The input tensor of boxes in a frame; arguments and errors as for `EngineBase.cut`."""
-    if isinstance(frame, YuvFrame):
-        color = "bgr"
-    else:
+    if not isinstance(frame, YuvFrame):
         frame = _checked_frame(frame)
     boxes = _checked_boxes(boxes_xyxy, height=frame.shape[0], width=frame.shape[1])
-    applied = how.normalization if how.normalization.where == "runtime" else _GREY_LEVELS
     crops = np.empty((len(boxes), *crop_shape(how)), how.dtype)
+    cut_into(how, frame, boxes, crops, color=color)
+    return crops
+
+
+def cut_into(
+    how: Preprocessing, frame: Picture, boxes_xyxy: NDArray[np.float64], out: NDArray[Any], *, color: str
+) -> None:
+    """The same into `out`, (N, *crop_shape) of the manifest's dtype; errors as for `cut_crops`."""
+    applied = how.normalization if how.normalization.where == "runtime" else _GREY_LEVELS
     cut_crops(
         frame,
-        boxes,
-        crops,
-        swap_colors=color != how.color,
+        boxes_xyxy,
+        out,
+        swap_colors=how.color != ("bgr" if isinstance(frame, YuvFrame) else color),
         kernel=how.resize.kernel,
         antialias=how.resize.antialias,
         layout=how.layout,
@@ -48,7 +56,6 @@ def cut(how: Preprocessing, frame: NDArray[np.uint8] | YuvFrame, boxes_xyxy: Arr
         mean=applied.mean,
         std=applied.std,
     )
-    return crops
 
 
 def input_tensor(how: Preprocessing, crops: NDArray[Any]) -> NDArray[Any]:
@@ -67,9 +74,9 @@ def input_tensor(how: Preprocessing, crops: NDArray[Any]) -> NDArray[Any]:
 def _checked_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The frame with each row's pixels side by side, as the native code reads them; copied only if they are not."""
     frame = np.asarray(frame)
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-        raise InvalidInput(f"a frame is (H, W, 3) uint8, found {frame.dtype} {frame.shape}")
-    return frame if frame.strides[1:] == (3, 1) else np.ascontiguousarray(frame)
+    if frame.dtype != np.uint8 or (frame.ndim != 2 and (frame.ndim != 3 or frame.shape[2] != 3)):
+        raise InvalidInput(f"a frame is (H, W, 3) uint8, or (H, W) if grey, found {frame.dtype} {frame.shape}")
+    return frame if frame.strides[1:] in ((3, 1), (1,)) else np.ascontiguousarray(frame)
 
 
 def _checked_boxes(boxes_xyxy: ArrayLike, *, height: int, width: int) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.artifact.manifest import Manifest
-from reidkit.runtime.engines._cropping import crop_shape, cut
+from reidkit.runtime.engines._cropping import Picture, crop_shape, cut
 from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput, NonFiniteEmbedding
 
 Color = Literal["bgr", "rgb"]
@@ -43,10 +43,10 @@ class Engine(Protocol):
     def embed(self, batch: NDArray[Any], *, normalize: bool = True, out: Embeddings | None = None) -> Embeddings:
         """Embeddings of ready input tensors; see `EngineBase.embed`."""
 
-    def embed_crops(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> Embeddings:
+    def embed_crops(self, frame: Picture, boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> Embeddings:
         """Unit embeddings of boxes in a frame; see `EngineBase.embed_crops`."""
 
-    def cut(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> NDArray[Any]:
+    def cut(self, frame: Picture, boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> NDArray[Any]:
         """The input tensor of boxes in a frame; see `EngineBase.cut`."""
 
     def close(self) -> None:
@@ -129,17 +129,17 @@ class EngineBase(ABC):
                 embeddings[rows] = self._answer(batch[rows])
         return self._finished(embeddings, normalize=normalize)
 
-    def embed_crops(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> Embeddings:
+    def embed_crops(self, frame: Picture, boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> Embeddings:
         """Embeddings of unit length of boxes in a frame, (N, D) float32; arguments and errors of `cut` and `embed`."""
         return self.embed(self.cut(frame, boxes_xyxy, color=color))
 
-    def cut(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> NDArray[Any]:
+    def cut(self, frame: Picture, boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> NDArray[Any]:
         """The input tensor of boxes in a frame, ready for `embed`.
 
         Boxes are clipped to the frame and cut to whole pixels as BoT-SORT does.
 
         Args:
-            frame: (H, W, 3) uint8; any strides.
+            frame: (H, W, 3) uint8, or (H, W) grey; any strides. Or a `YuvFrame`, which knows its colours.
             boxes_xyxy: (N, 4) corners in pixels.
             color: order of the frame's channels; the engine's own is the manifest's affair.
 

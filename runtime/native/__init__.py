@@ -67,15 +67,18 @@ def cut_crops(
     Raises:
         InvalidInput: an array has the wrong shape, type or strides, or a box is not finite or covers no pixel.
     """
-    is_yuv = isinstance(frame, YuvFrame)
+    if isinstance(frame, YuvFrame):
+        pixels, chroma, bt709, full_range = frame.y, (frame.u, frame.v), frame.matrix == "bt709", frame.full_range
+    else:
+        pixels, chroma, bt709, full_range = frame, None, False, False
     try:
         _native.cut_crops(
-            frame.y if is_yuv else frame,
+            pixels,
             boxes_xyxy,
             out,
-            chroma=(frame.u, frame.v) if is_yuv else None,
-            bt709=is_yuv and frame.matrix == "bt709",
-            full_range=is_yuv and frame.full_range,
+            chroma=chroma,
+            bt709=bt709,
+            full_range=full_range,
             swap_colors=swap_colors,
             kernel=kernel,
             antialias=antialias,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from numpy import uint8
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import InvalidInput
+
+Matrix = Literal["bt601", "bt709"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,15 @@ class YuvFrame:
     y: NDArray[uint8]
     u: NDArray[uint8]
     v: NDArray[uint8]
-    matrix: Literal["bt601", "bt709"] = "bt601"
+    matrix: Matrix = "bt601"
     full_range: bool = False
+
+    def __post_init__(self) -> None:
+        if self.matrix not in get_args(Matrix):
+            raise InvalidInput(f"matrix is {self.matrix!r}", remedy=f"give one of {', '.join(get_args(Matrix))}")
+        for name, plane in (("y", self.y), ("u", self.u), ("v", self.v)):
+            if plane.ndim != 2 or plane.dtype != uint8:
+                raise InvalidInput(f"plane {name} is {plane.shape} {plane.dtype}, not of two dimensions and uint8")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -38,18 +47,14 @@ class YuvFrame:
         return height, width
 
     @classmethod
-    def nv12(
-        cls, picture: NDArray[uint8], *, matrix: Literal["bt601", "bt709"] = "bt601", full_range: bool = False
-    ) -> YuvFrame:
+    def nv12(cls, picture: NDArray[uint8], *, matrix: Matrix = "bt601", full_range: bool = False) -> YuvFrame:
         """The views of one NV12 array, (H * 3 / 2, W) uint8: luma, then rows of u and v by turns."""
         height = _height_of(picture)
         chroma = picture[height:]
         return cls(picture[:height], chroma[:, 0::2], chroma[:, 1::2], matrix, full_range)
 
     @classmethod
-    def i420(
-        cls, picture: NDArray[uint8], *, matrix: Literal["bt601", "bt709"] = "bt601", full_range: bool = False
-    ) -> YuvFrame:
+    def i420(cls, picture: NDArray[uint8], *, matrix: Matrix = "bt601", full_range: bool = False) -> YuvFrame:
         """The views of one I420 array, (H * 3 / 2, W) uint8 without gaps: luma, then the plane of u, then that of v."""
         height = _height_of(picture)
         if not picture.flags.c_contiguous:
@@ -64,4 +69,5 @@ def _height_of(picture: NDArray[uint8]) -> int:
         raise InvalidInput(
             f"a picture in YUV 4:2:0 is (H * 3 / 2, W) uint8 with even H and W, found {picture.shape} {picture.dtype}"
         )
-    return picture.shape[0] // 3 * 2
+    height: int = picture.shape[0] // 3 * 2
+    return height

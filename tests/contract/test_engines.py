@@ -152,13 +152,13 @@ def test_boxes_without_pixels_are_named(engine: Engine, box: list[float]) -> Non
 @pytest.mark.parametrize(
     ("frame", "boxes"),
     [
-        (np.zeros((80, 90), np.uint8), [[0, 0, 9, 9]]),
+        (np.zeros(80, np.uint8), [[0, 0, 9, 9]]),
         (np.zeros((80, 90, 4), np.uint8), [[0, 0, 9, 9]]),
         (np.zeros((80, 90, 3), np.float32), [[0, 0, 9, 9]]),
         (np.zeros((80, 90, 3), np.uint8), [0, 0, 9, 9]),
         (np.zeros((80, 90, 3), np.uint8), [[0, 0, 9, 9, 1]]),
     ],
-    ids=["grey", "rgba", "float", "one box", "five columns"],
+    ids=["a row", "rgba", "float", "one box", "five columns"],
 )
 def test_another_frame_or_box_array_is_refused(engine: Engine, frame: np.ndarray, boxes: list[object]) -> None:
     with pytest.raises(InvalidInput, match=r"is \(H, W, 3\) uint8|are \(N, 4\)"):

@@ -14,8 +14,8 @@ from tiny_manifest import DIM, HEIGHT, WIDTH, Tiny, tiny_manifest
 from reidkit.runtime.artifact import Golden, Manifest
 from reidkit.runtime.artifact.manifest import Batch, Embedding, Resize
 from reidkit.runtime.engines import EngineBase, self_check
-from reidkit.runtime.errors import EngineFailure
-from reidkit.runtime.native import cut_crops
+from reidkit.runtime.errors import EngineFailure, InvalidInput
+from reidkit.runtime.native import YuvFrame, cut_crops
 
 CROPS = np.random.default_rng(0).integers(1, 256, (7, 3, HEIGHT, WIDTH), dtype=np.uint8)
 
@@ -99,6 +99,20 @@ def test_crops_are_resized_as_the_manifest_says(kernel: Literal["bilinear", "bic
     cut_crops(frame, whole, expected, swap_colors=True, kernel=kernel, antialias=antialias, layout="nchw")
     engine.embed_crops(frame, [[0, 0, 100, 200]])
     np.testing.assert_array_equal(engine.batches[0], expected)
+
+
+def test_grey_and_yuv_frames_are_served() -> None:
+    grey = np.random.default_rng(2).integers(0, 256, (200, 100), dtype=np.uint8)
+    colourless = np.full((100, 50), 128, np.uint8)
+    boxes = [[3, 5, 90, 180], [0, 0, 100, 200]]
+    engine = engine_of()
+    expected = engine.cut(np.repeat(grey[..., None], 3, axis=2), boxes)
+    np.testing.assert_array_equal(engine.cut(grey, boxes), expected)
+    np.testing.assert_array_equal(engine.cut(grey[:, ::-1][:, ::-1], boxes, color="rgb"), expected)
+    yuv = YuvFrame(grey, colourless, colourless, full_range=True)
+    np.testing.assert_array_equal(engine.cut(yuv, boxes, color="rgb"), expected)
+    with pytest.raises(InvalidInput, match=r"boxes \[0\] have no pixel in the 100x200 frame"):
+        engine.cut(yuv, [[100, 0, 120, 9]])
 
 
 def test_zero_boxes_need_no_shape() -> None:
