@@ -108,6 +108,22 @@ def exported(preprocessing: Preprocessing) -> Preprocessing:
     return replace(preprocessing, layout="nchw", dtype="uint8", normalization=normalization)
 
 
+def network_preprocessing(told: str | None) -> Preprocessing:
+    """`exported`, from a name or file, for a network in torch, which takes but one kind of tensor.
+
+    Raises:
+        InvalidConfig: as `told_preprocessing`, or the network is said to take another kind.
+    """
+    own = told_preprocessing(told)
+    if (own.layout, own.dtype, own.normalization.where) != ("nchw", "float32", "runtime"):
+        raise InvalidConfig(
+            f"a network in torch takes nchw float32 crops that are normalised before it, {told} says "
+            f"{own.layout} {own.dtype}, normalised by the {own.normalization.where}",
+            remedy="where it normalises by itself, say where: runtime, scale: 1, mean: [0, 0, 0], std: [1, 1, 1]",
+        )
+    return exported(own)
+
+
 def model_input(crops: NDArray[Any], preprocessing: Preprocessing, *, color: Literal["rgb", "bgr"]) -> NDArray[Any]:
     """Crops as the network takes them: ordered, normalised, laid out and typed as told, C-contiguous.
 

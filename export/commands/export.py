@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reidkit.export.backbones import backbones, find_backbone
+from reidkit.export.backbones import backbones, card_of_factory, find_backbone, use_backbones_of
 from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
 from reidkit.targets import Precision, targets
 
 if TYPE_CHECKING:
     from reidkit.export.pipeline import ExportResult
 
+_file = click.Path(path_type=Path)
+
 
 @click.command("export", cls=ReidkitCommand)
-@click.option("--model", help="Backbone; may be left out where the weights tell it.  [default: osnet_x0_25]")
+@click.option("--model", help="Backbone, or timm:NAME; may be left out where the weights tell it.")
 @click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    help="Checkpoint: .pt, .pth, .pth.tar or .safetensors.  [default: embedded]",
+    "--backbones", "backbones_file", type=_file, help="A .py file of yours that defines CARDS: more backbones."
 )
+@click.option("--module", help="A network of yours: package.module:function, which returns it.")
+@click.option("--onnx", type=_file, help="A network of yours that is an ONNX file already.")
+@click.option(
+    "--preprocessing",
+    help="What the input of a --module, --onnx or timm network holds: a .json or .yaml file, or e.g. "
+    "rgb-imagenet-256x128, bgr-0-255-256x128.",
+)
+@click.option("--weights", type=_file, help="Checkpoint: .pt, .pth, .pth.tar or .safetensors.  [default: embedded]")
 @click.option("--random-weights", is_flag=True, help="No checkpoint: random weights, to try a target out.")
 @click.option("--target", required=True, help=f"What to build for: {', '.join(targets())}.")
 @click.option(
@@ -48,6 +55,10 @@ if TYPE_CHECKING:
 @json_option
 def export(
     model: str | None,
+    backbones_file: Path | None,
+    module: str | None,
+    onnx: Path | None,
+    preprocessing: str | None,
     weights: Path | None,
     random_weights: bool,
     target: str,
@@ -59,21 +70,34 @@ def export(
     as_json: bool,
 ) -> None:
     """Compile a re-identification model, compare it with torch, and publish it as an artifact."""
+    if sum(given is not None for given in (model, module, onnx)) > 1:
+        raise click.UsageError("give one of --model, --module and --onnx")
+    if onnx is not None and (weights is not None or random_weights or backbones_file is not None):
+        raise click.UsageError("an --onnx file has its weights inside: give it alone, with --preprocessing")
     if weights is not None and random_weights:
         raise click.UsageError("give --weights FILE or --random-weights, not both")
-    if model is None and random_weights:
-        raise click.UsageError("--random-weights needs --model")
+    if random_weights and model is None and module is None:
+        raise click.UsageError("--random-weights needs --model or --module")
+    if preprocessing is not None and model is None and module is None and onnx is None:
+        raise click.UsageError("--preprocessing is for --module, --onnx and --model timm:NAME")
     backbones()  # without torch this says so, before anything below imports it
-    card = find_backbone(model) if model is not None else None
+    if backbones_file is not None:
+        use_backbones_of(backbones_file)
 
-    from reidkit.export.originals import random_original, trained_original
+    from reidkit.export.originals import Original, onnx_original, random_original, trained_original
     from reidkit.export.pipeline import ExportJob
     from reidkit.export.pipeline import export as run
 
+    def original() -> Original:
+        if onnx is not None:
+            return onnx_original(onnx, preprocessing=preprocessing)
+        card = card_of_factory(module, preprocessing=preprocessing) if module else None
+        if model is not None:
+            card = find_backbone(model, preprocessing=preprocessing)
+        return random_original(card) if card and random_weights else trained_original(card, weights)
+
     job = ExportJob(
-        original=partial(random_original, card)
-        if card and random_weights
-        else partial(trained_original, card, weights),
+        original=original,
         target=target,
         precision=Precision(precision),
         output=output,
