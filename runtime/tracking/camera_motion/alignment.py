@@ -29,6 +29,7 @@ _MIN_GRADIENT = 3.0  # brightness levels a pixel: what is flatter is noise
 _MIN_LANDMARKS = 60
 _AGREEING = 0.5  # pixels along its gradient within which a landmark agrees with a motion
 _TUKEY = 4.685  # residuals beyond so many standard deviations have no weight
+_WORSE = 1.1  # times the misfit at the start: the improvements led astray
 _STIFFNESS = 1.0  # brightness levels squared; keeps still what no landmark speaks of
 
 
@@ -89,34 +90,35 @@ class Landmarks:
             precision: pixels; an improvement smaller than this is the last.
 
         Returns:
-            The affine; where `start` agrees better with the picture than what it was improved to, `start`. Nothing
-            agrees where there are too few landmarks.
+            The affine; where `start` fits the picture better than what it was improved to, `start`. Nothing agrees
+            where there are too few landmarks.
         """
         affine, exposure = start, np.zeros(2, np.float32)
-        first: Alignment | None = None
+        first, misfit_at_start = Alignment(start, 0.0), np.inf
         for step in range(steps + 1):
             x, y = self._mapped(affine)
             seen = self._in_sight(view, x, y)
             if np.count_nonzero(seen) < _MIN_LANDMARKS:
-                return first or Alignment(start, 0.0)
+                return Alignment(start, 0.0)
             difference = _sample(view.picture, x, y) - self._brightness - self._jacobian[:, 4:] @ exposure
             if step == 0:
                 exposure[1] = np.median(difference[seen])
                 difference -= exposure[1]
             size = np.abs(difference)
+            misfit = float(np.median(size[seen]))
+            found = Alignment(affine, float(np.mean(size[seen] < _AGREEING * self._steepness[seen])))
             if step == 0:
-                first = Alignment(start, self._agreeing(size, seen))
-            spread = max(1.0, 1.4826 * float(np.median(size[seen])))
-            weight = np.where(seen, np.square(1 - np.square(size / (_TUKEY * spread)).clip(max=1)), 0)
+                first, misfit_at_start = found, misfit
+            reach = _TUKEY * max(1.0, 1.4826 * misfit)
+            weight = np.where(seen, np.square(1 - np.square(size / reach).clip(max=1)), 0)
             weighted = self._jacobian * weight[:, None]
             normal = (weighted.T @ self._jacobian).astype(np.float64) + _STIFFNESS * np.eye(6)
             change = np.linalg.solve(normal, weighted.T @ difference)
-            if step == steps or np.abs(change[:4]).max() < precision:
+            if np.abs(change[:4]).max() < precision:
                 break
             exposure += change[4:].astype(np.float32)
             affine = self._composed(affine, change)
-        last = Alignment(affine, self._agreeing(size, seen))
-        return last if first is None or last.agreeing >= first.agreeing else first
+        return found if misfit <= _WORSE * misfit_at_start else first
 
     def _mapped(self, affine: Affine) -> tuple[Floats, Floats]:
         """Where the landmarks are after a motion."""
@@ -132,9 +134,6 @@ class Landmarks:
         column, row = np.where(seen, x, 0).astype(np.int32), np.where(seen, y, 0).astype(np.int32)
         seen &= ~view.people[row // CELL, column // CELL]
         return seen
-
-    def _agreeing(self, difference: Floats, seen: NDArray[np.bool_]) -> float:
-        return float(np.mean(difference[seen] < _AGREEING * self._steepness[seen]))
 
     def _composed(self, affine: Affine, change: NDArray[np.float64]) -> Affine:
         """`affine` after the inverse of the small motion `change` of the earlier picture."""
