@@ -68,7 +68,7 @@ def recommend_for(use: str, catalogue: Catalogue, measured: Measurements) -> Rec
     most_gmacs, meant = USES[use]
     fitting = [each for each in _candidates(catalogue, measured) if each.gmacs <= most_gmacs]
     limit = f"at most {most_gmacs:g} GMACs a crop" if math.isfinite(most_gmacs) else "whatever it costs"
-    return _best(fitting, limit=f"{limit}: {meant}", basis="multiplications (MACs); nothing was timed for this")
+    return _best(fitting, limit=f"{limit}: {meant}", basis="MACs; no time was asked for")
 
 
 def recommend_within(
@@ -118,7 +118,7 @@ _BASES = {
 
 
 def _basis(choice: Candidate, target: str, catalogue: Catalogue) -> str:
-    said = _BASES[choice.basis]
+    said = f"time, {_BASES[choice.basis]}"
     if choice.basis == "reference":
         rate = catalogue.reference_rates[target]
         return f"{said}: {rate.gmacs_per_s:g} GMACs a second ({catalogue.sources[rate.source]}); not timed here"
