@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from tiny_manifest import DIM, HEIGHT, MEAN, STD, WIDTH, Tiny, tiny_manifest
 
 from reidkit.calibration.street import render_crops
-from reidkit.runtime.artifact import Golden, Manifest, publication, record_files, vouch, write_golden, write_manifest
+from reidkit.runtime.artifact import (
+    Golden,
+    Manifest,
+    Recipe,
+    publication,
+    record_files,
+    vouch,
+    write_golden,
+    write_manifest,
+    write_recipe,
+)
 from reidkit.runtime.engines import engines
 from reidkit.targets import BuildJob, Precision, find_target
 
@@ -36,14 +46,26 @@ def tiny_artifact(parent: Path, tiny: Tiny | None = None, *, name: str = "tiny")
         job = BuildJob(onnx_path=onnx_path, folder=new, precision=Precision.FP32, batch=tiny.batch)
         built = target.build(job)
         onnx_path.unlink()
-        crops = render_crops(3, seed=5, height=HEIGHT, width=WIDTH)
-        write_golden(new, Golden(crops=crops, embeddings=reference_embeddings(tiny, input_tensor(tiny, crops))))
+        _write_golden(new, tiny)
         manifest = tiny_manifest(
             tiny, engine=target.engine, engine_file=built.engine_file, files=record_files(new), name=name
         )
         write_manifest(new, manifest)
     if engines()[target.engine].load().runs_native_code:
         vouch(manifest)
+    return folder
+
+
+def tiny_bundle(parent: Path, tiny: Tiny | None = None, *, options: dict[str, str] | None = None) -> Path:
+    """The same, with the engine still to be built."""
+    tiny = tiny or Tiny()
+    folder = parent / "tiny"
+    with publication(folder) as new:
+        onnx.save_model(tiny_onnx(tiny), new / "graph.onnx")
+        write_recipe(new, Recipe(graph="graph.onnx", options=options or {}))
+        _write_golden(new, tiny)
+        engine = find_target(tiny.target).engine
+        write_manifest(new, tiny_manifest(tiny, engine=engine, engine_file="", files=record_files(new)))
     return folder
 
 
@@ -67,6 +89,11 @@ def reference_embeddings(tiny: Tiny, batch: NDArray[np.generic]) -> NDArray[np.f
     """(N, D) embeddings by ONNX's reference evaluator, one crop at a time, whatever batch the graph asks for."""
     evaluator = ReferenceEvaluator(tiny_onnx(tiny))
     return np.concatenate([evaluator.run(None, {"images": crop[None]})[0] for crop in batch])
+
+
+def _write_golden(folder: Path, tiny: Tiny) -> None:
+    crops = render_crops(3, seed=5, height=HEIGHT, width=WIDTH)
+    write_golden(folder, Golden(crops=crops, embeddings=reference_embeddings(tiny, input_tensor(tiny, crops))))
 
 
 def tiny_onnx(tiny: Tiny) -> onnx.ModelProto:

@@ -50,6 +50,12 @@ def read_recipe(manifest: Manifest, folder: Path) -> Recipe | None:
     if RECIPE_FILE not in manifest.files:
         return None
     try:
-        return build(Recipe, json.loads(read_checked(folder, manifest, RECIPE_FILE)), "recipe")
+        recipe = build(Recipe, json.loads(read_checked(folder, manifest, RECIPE_FILE)), "recipe")
     except (ValueError, RecursionError) as error:  # a Mismatch is a ValueError
         raise ArtifactInvalid(f"{folder.name}: {RECIPE_FILE}: {error}", remedy="export the artifact again") from error
+    if recipe.graph not in manifest.files:
+        raise ArtifactInvalid(
+            f"{folder.name}: {RECIPE_FILE} names {recipe.graph}, which the manifest does not list",
+            remedy="export the artifact again",
+        )
+    return recipe

@@ -38,6 +38,8 @@ _PROGRESS_S = 0.2
     help="Frames per second. Without it what seqinfo.ini says, else the video.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for inference. Without it the library's choice.")
+@click.option("--build", is_flag=True, help="Build the artifact's engine first where it has none that fits this box.")
+@click.option("--trust", is_flag=True, help="Run native code in the artifact even if it was built elsewhere.")
 @click.option("--max-frames", type=click.IntRange(min=1), help="Stop after so many frames.")
 @json_option
 def track(
@@ -50,6 +52,8 @@ def track(
     draw: bool,
     fps: float | None,
     threads: int | None,
+    build: bool,
+    trust: bool,
     max_frames: int | None,
     as_json: bool,
 ) -> None:
@@ -70,6 +74,8 @@ def track(
         draw=draw,
         fps=fps,
         threads=threads,
+        build=build,
+        trusted=trust,
         max_frames=max_frames,
     )
     with stop_signals() as stop, ProgressLine() as line:

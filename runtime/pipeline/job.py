@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from reidkit.runtime.detectors import Detections, open_detector
-from reidkit.runtime.engines import Engine, open_artifact
-from reidkit.runtime.errors import InvalidConfig, InvalidFile, InvalidInput
+from reidkit.runtime.engines import Engine, build_engine, open_artifact
+from reidkit.runtime.errors import ArtifactUntrusted, EngineNotBuilt, InvalidConfig, InvalidFile, InvalidInput
 from reidkit.runtime.pipeline.recording import TRACKS_FILE, VIDEO_FILE, Recording, track_video
 from reidkit.runtime.pipeline.session import TrackingSession
 from reidkit.runtime.tracking import BotSort, BotSortConfig
@@ -41,6 +41,8 @@ class TrackingJob:
         draw: also write the annotated video.
         fps: frames per second; None to find out.
         threads: threads for inference; None leaves it to the libraries.
+        build: have the artifact's engine built where it has none that fits this box.
+        trusted: run native code in the artifact even if it was built elsewhere.
         max_frames: stop after so many; None for all.
     """
 
@@ -53,6 +55,8 @@ class TrackingJob:
     draw: bool = False
     fps: float | None = None
     threads: int | None = None
+    build: bool = False
+    trusted: bool = False
     max_frames: int | None = None
 
 
@@ -204,7 +208,7 @@ def _appearance(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | None,
         raise InvalidConfig(
             f"{job.tracker} tracks by appearance, but no artifact is named", remedy="give --reid DIR or --reid none"
         )
-    engine = open_artifact(folder, threads=job.threads)
+    engine = _open(folder, job)
     if config.embedding_dim not in (None, engine.embedding_dim):
         engine.close()
         raise InvalidConfig(
@@ -213,6 +217,16 @@ def _appearance(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | None,
             remedy="correct one or name another artifact",
         )
     return engine, config, []
+
+
+def _open(folder: str, job: TrackingJob) -> Engine:
+    try:
+        return open_artifact(folder, threads=job.threads, trusted=job.trusted)
+    except (EngineNotBuilt, ArtifactUntrusted):
+        if not job.build:
+            raise
+    build_engine(folder)
+    return open_artifact(folder, threads=job.threads)
 
 
 def _engine_facts(engine: Engine) -> dict[str, str]:

@@ -322,3 +322,30 @@ def test_a_signal_ends_the_run_and_keeps_what_there_is(tmp_path: Path, number: s
     assert sum(1 for _ in open_source(output / "annotated.mp4")) == summary["frames"]
     assert read_tracks(output / "tracks.txt").frames.max() == summary["frames"]
     assert sorted(path.name for path in output.iterdir()) == ["annotated.mp4", "summary.json", "tracks.txt"]
+
+
+def test_a_bundle_is_built_when_that_is_asked_for(video: Path, detections: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="small artifacts are built from ONNX: install the extra 'export'")
+    pytest.importorskip("onnxruntime")
+    from tiny_artifact import tiny_bundle
+
+    bundle, output = tiny_bundle(tmp_path), tmp_path / "out"
+    arguments = ["--input", video, "--detections", detections, "--reid", bundle, "--output", output, "--max-frames", 3]
+    refused = run(*arguments)
+    assert (refused.exit_code, "reidkit build" in refused.stderr) == (4, True)
+    for _ in range(2):
+        assert summary_of(run(*arguments, "--build"), output)["crops"] == 9
+
+
+def test_native_code_from_elsewhere_runs_only_when_trusted(
+    video: Path, detections: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reidkit.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "runs_native_code", True)
+    arguments = ["--input", video, "--detections", detections, "--reid", artifact, "--output", tmp_path]
+    refused = run(*arguments)
+    assert (refused.exit_code, "--trust" in refused.stderr) == (4, True)
+    assert run(*arguments, "--max-frames", 3, "--trust").exit_code == 0
+    without_recipe = run(*arguments, "--build")
+    assert (without_recipe.exit_code, "carries no recipe" in without_recipe.stderr) == (1, True)
