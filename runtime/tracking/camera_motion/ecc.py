@@ -22,8 +22,8 @@ from reidkit.runtime.tracking.camera_motion.motion import (
 class EccMotion:
     """The shift and turn that maximise the correlation of two whole frames at half size; it knows no zoom.
 
-    It tells small motions only, and takes its time for it: 20 to 100 times that of `AutoMotion`. Frames between which
-    it finds no correlation (black, flat, a cut) give the identity.
+    For small motions only, and some ten times as dear as `AutoMotion`. Frames between which it finds no correlation
+    (black, flat, a cut) give the identity.
     """
 
     ITERATIONS = 100

@@ -29,6 +29,7 @@ class OrbMotion:
 
     FEATURES = 1000
     MIN_MATCHES = 8
+    MIN_SIDE = 64  # pixels; OpenCV's pyramid of a smaller picture ends in an error
     MIN_AGREEING = 0.25
 
     def __init__(self) -> None:
@@ -45,6 +46,9 @@ class OrbMotion:
         """(2, 3) affine since the last frame; see `CameraMotion`."""
         cv2 = self._cv2
         grey, shrunk = halved(cv2, grey_of(cv2, frame, "orb"))
+        if min(grey.shape) < self.MIN_SIDE:
+            self.reset()
+            return identity()
         keypoints, descriptors = self._orb.detectAndCompute(grey, mask_of(~covered(grey.shape, people_xyxy, shrunk)))
         points = np.array([keypoint.pt for keypoint in keypoints], np.float32).reshape(-1, 2)
         last, self._last = self._last, (grey.shape, points, descriptors)
