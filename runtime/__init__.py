@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reidkit.runtime.artifact.manifest import Manifest as Manifest
+    from reidkit.runtime.batching import CropBatcher as CropBatcher
+    from reidkit.runtime.batching import Embeddings as Embeddings
+    from reidkit.runtime.batching import Ticket as Ticket
     from reidkit.runtime.engines import Engine as Engine
     from reidkit.runtime.engines import open_artifact as open_artifact
     from reidkit.runtime.errors import ReidkitError as ReidkitError
@@ -22,9 +25,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "BotSort": "tracking",
     "BotSortConfig": "tracking",
+    "CropBatcher": "batching",
+    "Embeddings": "batching",
     "Engine": "engines",
     "Manifest": "artifact.manifest",
     "ReidkitError": "errors",
+    "Ticket": "batching",
     "Track": "tracking",
     "TrackState": "tracking",
     "Tracks": "tracking",

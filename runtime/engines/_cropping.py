@@ -33,7 +33,7 @@ def cut(how: Preprocessing, frame: Picture, boxes_xyxy: ArrayLike, *, color: str
     """The input tensor of boxes in a frame; arguments and errors as for `EngineBase.cut`."""
     if not isinstance(frame, YuvFrame):
         frame = _checked_frame(frame)
-    boxes = _checked_boxes(boxes_xyxy, height=frame.shape[0], width=frame.shape[1])
+    boxes = checked_boxes(boxes_xyxy, height=frame.shape[0], width=frame.shape[1])
     crops = np.empty((len(boxes), *crop_shape(how)), how.dtype)
     cut_into(how, frame, boxes, crops, color=color)
     return crops
@@ -79,7 +79,7 @@ def _checked_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return frame if frame.strides[1:] in ((3, 1), (1,)) else np.ascontiguousarray(frame)
 
 
-def _checked_boxes(boxes_xyxy: ArrayLike, *, height: int, width: int) -> NDArray[np.float64]:
+def checked_boxes(boxes_xyxy: ArrayLike, *, height: int, width: int) -> NDArray[np.float64]:
     """The boxes as (N, 4) float64, each with at least one whole pixel in the frame."""
     boxes = np.ascontiguousarray(boxes_xyxy, np.float64)
     if not boxes.size:

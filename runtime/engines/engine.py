@@ -23,6 +23,7 @@ from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput,
 Color = Literal["bgr", "rgb"]
 Embeddings = NDArray[np.float32]
 _Self = TypeVar("_Self", bound="EngineBase")
+_CACHE_LINE = 64
 
 
 class Engine(Protocol):
@@ -48,6 +49,9 @@ class Engine(Protocol):
 
     def cut(self, frame: Picture, boxes_xyxy: ArrayLike, *, color: Color = "bgr") -> NDArray[Any]:
         """The input tensor of boxes in a frame; see `EngineBase.cut`."""
+
+    def batch_memory(self, count: int) -> NDArray[Any]:
+        """Memory for an input tensor; see `EngineBase.batch_memory`."""
 
     def close(self) -> None:
         """Give the library's memory back."""
@@ -148,6 +152,17 @@ class EngineBase(ABC):
         """
         self._expect_open()
         return cut(self.manifest.preprocessing, frame, boxes_xyxy, color=color)
+
+    def batch_memory(self, count: int) -> NDArray[Any]:
+        """Room for `count` crops, which `embed` reads where it lies; it may outlive the engine.
+
+        Uninitialised, beginning at a cache line. An engine that moves batches to a device overrides this with memory
+        that the device reads.
+        """
+        size = count * int(np.prod(self._crop_shape)) * self._dtype.itemsize
+        block = np.empty(size + _CACHE_LINE, np.uint8)
+        start = -block.ctypes.data % _CACHE_LINE
+        return block[start : start + size].view(self._dtype).reshape(count, *self._crop_shape)
 
     def close(self) -> None:
         """Give the library's memory back; to be called twice does no harm."""

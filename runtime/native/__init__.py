@@ -25,7 +25,9 @@ except ImportError as error:
         remedy="install a wheel made for this Python and processor, or build it with a C++20 compiler: pip install .",
     ) from error
 
-__all__ = ["YuvFrame", "assign", "cut_crops", "instruction_set"]
+BatchRing = _native.BatchRing
+
+__all__ = ["BatchRing", "YuvFrame", "assign", "cut_crops", "instruction_set"]
 
 
 def cut_crops(

@@ -6,5 +6,6 @@
 namespace reidkit {
 
 void bind_crops(nanobind::module_& module);
+void bind_ring(nanobind::module_& module);
 
 }  // namespace reidkit

@@ -22,12 +22,32 @@ from reidkit.runtime.native import _native, assign, cut_crops, instruction_set
 STUB = Path(native.__file__).with_name("_native.pyi")
 
 
+def signatures(body: list[ast.stmt], prefix: str = "") -> dict[str, str]:
+    """The functions and methods of a stub, by dotted name."""
+    found: dict[str, str] = {}
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            found |= signatures(node.body, f"{node.name}.")
+        elif isinstance(node, ast.FunctionDef):
+            found[prefix + node.name] = ast.dump(node)
+    return found
+
+
+def bound(owner: object, prefix: str = "") -> dict[str, str]:
+    """The same of what is bound."""
+    found: dict[str, str] = {}
+    for name in dir(owner):
+        value = getattr(owner, name)
+        if isinstance(value, type) and not name.startswith("_"):
+            found |= bound(value, f"{name}.")
+        elif hasattr(value, "__nb_signature__") and (not name.startswith("_") or name == "__init__"):
+            [(signature, *_)] = value.__nb_signature__
+            found[prefix + name] = ast.dump(ast.parse(f"{signature}: ...").body[0])
+    return found
+
+
 def test_the_stub_tells_what_the_module_holds():
-    stub = {node.name: node for node in ast.parse(STUB.read_text()).body if isinstance(node, ast.FunctionDef)}
-    assert set(stub) == {name for name in dir(_native) if not name.startswith("_")}
-    for name, node in stub.items():
-        [(signature, *_)] = getattr(_native, name).__nb_signature__
-        assert ast.dump(ast.parse(f"{signature}: ...").body[0]) == ast.dump(node)
+    assert bound(_native) == signatures(ast.parse(STUB.read_text()).body)
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
