@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -116,6 +116,6 @@ def markdown(measured: Measurements) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     lines = [HEADINGS, ("---", *["---:"] * (len(HEADINGS) - 1)), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -90,9 +90,10 @@ def edit_settings(path: Path, fields: Mapping[str, Value]) -> Edit:
             temporary.write_bytes(new_text.encode())
             shutil.copymode(path, temporary)
             _expect_only(path, before, BotSortConfig.load(temporary), said)
-    lines = (each.splitlines(keepends=True) for each in (text, new_text))
+    old_lines, new_lines = (each.splitlines(keepends=True) for each in (text, new_text))
+    lines = difflib.unified_diff(old_lines, new_lines, str(path), str(path), n=1)
     return Edit(
-        diff="".join(f"{line.rstrip()}\n" for line in difflib.unified_diff(*lines, f"{path}", f"{path}", n=1)),
+        diff="".join(f"{line.rstrip()}\n" for line in lines),
         changed=changed,
         not_said=tuple(field for field in fields if field not in keys),
         with_reid=before.with_reid,
