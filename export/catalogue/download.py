@@ -10,7 +10,6 @@ are the caller's.
 
 from __future__ import annotations
 
-import errno
 import http.client
 import json
 import re
@@ -103,8 +102,7 @@ def fetch(
         DownloadFailure: it could not be had. What has come so far stays in `part` where it can be gone on with.
         InvalidInput: no address of that kind can be read.
     """
-    if urlsplit(address).scheme not in SCHEMES:
-        raise InvalidInput(f"cannot download from '{address}'", remedy=f"give one of {', '.join(SCHEMES)}")
+    _expect_readable(address)
     patience = patience or Patience()
     download = _Download(address, part, expected_bytes, patience.silence_s, progress)
     barren, furthest = 0, download.size()
@@ -121,6 +119,21 @@ def fetch(
                 f"{address} {interruption}{asks}", remedy="try again later; what has come is kept"
             ) from interruption
         time.sleep(pause_s)
+
+
+def _expect_readable(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        is_plain = address.isprintable() and " " not in address and (parts.port or 1) > 0
+    except ValueError:
+        is_plain = False
+    if not is_plain or parts.scheme not in SCHEMES:
+        raise InvalidInput(f"cannot download from '{address}'", remedy=f"give an address of {', '.join(SCHEMES)}")
+    if parts.username is not None:
+        raise InvalidInput(
+            f"the address of {parts.hostname} holds a user's name, and would stand in the lock file with it",
+            remedy="copy the files here, and name their folder with --mirror file://…",
+        )
 
 
 class _SafeRedirects(HTTPRedirectHandler):
@@ -143,7 +156,7 @@ class _Download:
     ) -> None:
         self.address, self.part, self.expected_bytes = address, part, expected_bytes
         self.silence_s, self.progress = silence_s, progress
-        self.notes = part.with_name(f"{part.name}.json")
+        self.notes = _notes(part)
         # Proxies are those of the environment: urllib reads http_proxy, https_proxy and no_proxy.
         self.opener: OpenerDirector = build_opener(_SafeRedirects, HTTPCookieProcessor)
 
@@ -199,9 +212,7 @@ class _Download:
             raise _Interrupted(_named(error)) from error
         except URLError as error:
             reason = error.reason
-            if isinstance(reason, (TimeoutError, ConnectionResetError)) or (
-                isinstance(reason, OSError) and reason.errno == errno.EPIPE
-            ):
+            if isinstance(reason, (TimeoutError, ConnectionResetError, BrokenPipeError)):
                 raise _Interrupted(_named(reason)) from error
             remedy = "" if request.type == "file" else "check the network and the proxies, or name a --mirror"
             if isinstance(reason, ssl.SSLError):
@@ -211,7 +222,7 @@ class _Download:
     def _refusal(self, error: HTTPError) -> Exception:
         """What a status other than success means here."""
         if error.code == 416:  # the part is longer than what is there now
-            self._forget()
+            discard(self.part)
             return _Interrupted("has another file now")
         if error.code in _PASSING:
             return _Interrupted(f"answered {error.code} {error.reason}", pause_s=_asked_pause(error.headers))
@@ -230,7 +241,7 @@ class _Download:
         if response.status == 206:
             start, total = _content_range(headers)
             if origin is None or start != self.size() or total != origin.total or version not in (None, origin.version):
-                self._forget()
+                discard(self.part)
                 raise _Interrupted("sent a part of another file")
         else:
             total = int(length) if (length := headers.get("Content-Length", "")).isdigit() else None
@@ -247,7 +258,7 @@ class _Download:
                 f"{self.address} has a file of {origin.total:,} bytes, expected are {self.expected_bytes:,}",
                 remedy="if the new file is wanted, pin it with --sha256",
             )
-        self._forget()
+        discard(self.part)
         try:
             self.notes.write_text(json.dumps(asdict(origin)), encoding="utf-8")
             self.part.touch()
@@ -283,10 +294,6 @@ class _Download:
             remedy="make room, or name another place with XDG_CACHE_HOME; what has come is kept",
         )
 
-    def _forget(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.notes.unlink(missing_ok=True)
-
 
 @contextmanager
 def _interruptions() -> Iterator[None]:
@@ -300,7 +307,11 @@ def _interruptions() -> Iterator[None]:
 def discard(part: Path) -> None:
     """Remove a part, and what is noted of it."""
     part.unlink(missing_ok=True)
-    part.with_name(f"{part.name}.json").unlink(missing_ok=True)
+    _notes(part).unlink(missing_ok=True)
+
+
+def _notes(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
 
 
 def _version(headers: Message) -> str | None:

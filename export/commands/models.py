@@ -108,23 +108,27 @@ def models(
         found = _recommend(recommend, budget_ms, people, target)
         report["recommended"] = _recommendation_dict(found)
         said.append(_recommendation_text(found))
-    failures: list[DownloadFailure] = []
+    failure: DownloadFailure | None = None
     if names:
         wishes = Wishes(force=force, mirror=mirror, offline=offline, sha256=sha256)
         obtained, failures = _download(names, cache, wishes)
         report["downloaded"] = [_obtained_dict(model, files) for model, files in obtained]
-        report["failed"] = [str(failure) for failure in failures]
+        if failures:
+            failure = DownloadFailure(f"{len(failures)} of {len(failures) + len(obtained)} downloads failed")
+            report["failed"] = [str(each) for each in failures]
+            report["error"] = {"type": type(failure).__name__, "message": failure.message, "remedy": ""}
         said += [_obtained_text(model, files) for model, files in obtained]
-    if used is not None and not failures:
+    if used is not None and failure is None:
         result = use(used, config)
         report["used"] = result.to_dict()
         said.append(_use_text(result, config))
     if as_json:
         print_json(report)
-    else:
+        raise SystemExit(0 if failure is None else failure.exit_code)
+    if said:
         click.echo("\n\n".join(said))
-    if failures:
-        raise failures[0]
+    if failure is not None:
+        raise failure
 
 
 def _recommend(use_name: str, budget_ms: float | None, people: int | None, target: str | None) -> Recommendation:
@@ -177,6 +181,9 @@ def _download(
     every = ALL in names
     if every:
         wanted = [model for model in catalogue().models.values() if model.addresses]
+        for model in catalogue().models.values():
+            if model.folder is not None and cache.status(model) is Status.BY_HAND:
+                click.echo(f"left out: {model.name}, which has to be fetched by hand", err=True)
     else:
         wanted = [catalogue().find(name) for name in dict.fromkeys(names)]
     for model in wanted:

@@ -241,9 +241,15 @@ def test_a_file_address_is_read_from_this_machine(tmp_path: Path, part: Path) ->
 
 
 def test_other_kinds_of_address_are_refused(part: Path) -> None:
-    for address in ("ftp://example.test/f", "osnet.pt", "data:,x"):
+    for address in ("ftp://a.test/f", "osnet.pt", "data:,x", "http://[", "http://a.test:99999/f", "http://a.test/a b"):
         with pytest.raises(InvalidInput, match="cannot download from"):
             fetch(address, part, patience=HASTY)
+
+
+def test_an_address_with_a_password_is_refused_and_not_repeated(part: Path) -> None:
+    with pytest.raises(InvalidInput, match="holds a user's name") as caught:
+        fetch("https://me:secret@a.test/f", part, patience=HASTY)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_full_disk_is_told_and_what_came_is_kept(server: WebServer, part: Path) -> None:

@@ -150,6 +150,12 @@ def test_all_fetches_what_it_can_and_tells_what_it_could_not(mirror: WebServer, 
     assert "failed: " in result.stderr
     assert "refuses access (403" in result.stderr
     assert result.stderr.count("failed: ") == 1 + len(pinned)
+    assert "left out: convnext_base_market1501" in result.stderr
+    assert result.stderr.endswith(f"error: {1 + len(pinned)} of {len(published)} downloads failed\n")
+    as_json = run("--download", "all", "--mirror", mirror.address(""), "--json")
+    assert as_json.exit_code == 1
+    assert len(json.loads(as_json.stdout)["downloaded"]) == len(here)
+    assert json.loads(as_json.stdout)["error"]["type"] == "DownloadFailure"
 
 
 def test_download_and_use_go_together(mirror: WebServer, own_place: Path) -> None:
