@@ -34,7 +34,8 @@ class Layer:
 class Backdrop:
     """The scene as the camera sees it, without people.
 
-    It is painted once, for the unturned camera, as wide as the motion needs; turned views are looked up in it.
+    It is painted once, for the unturned camera, as wide as the motion needs; turned views are looked up in it. A
+    pillar is painted when it is first asked for.
 
     Args:
         scene: what stands there, as this camera sees it.
@@ -56,7 +57,8 @@ class Backdrop:
             width=camera.width + 2 * self._beside,
         )
         self._ground = Layer(-self._beside, -self._above, _levels(paint_street(scene, prospect, rng)))
-        self._pillars = tuple(_layer(paint_pillar(pillar, camera)) for pillar in scene.pillars)
+        self._camera, self._scene = camera, scene
+        self._pillars: dict[int, Layer] = {}
 
     def ground(self, camera: Camera) -> Levels:
         """What is behind everybody, (H, W, 3) uint8 RGB, the caller's to paint on."""
@@ -64,6 +66,8 @@ class Backdrop:
 
     def pillar(self, index: int, camera: Camera) -> Layer:
         """A pillar as the camera sees it, cut to the picture."""
+        if index not in self._pillars:
+            self._pillars[index] = _layer(paint_pillar(self._scene.pillars[index], self._camera))
         return _seen(self._pillars[index], camera)
 
 

@@ -122,7 +122,7 @@ class Camera:
             x=2.5,
             z=20.8,
             ahead=(-28 / 53, -45 / 53),
-            response=Response((0.84, 0.94, 1.06), 0.84),
+            response=Response((0.78, 0.93, 1.09), 0.78),
         )
 
     def sight(self, motion: CameraMotion) -> Sight:

@@ -113,13 +113,13 @@ class StreetView:
         shade, lit = self.scene.shade(*places.T), 1 - _BACKLIT * backlight(camera)
         tips = camera.project(*self._shadow_tips(places).T)
         sprites = {}
-        for person in np.flatnonzero(_in_sight(seen, camera)).tolist():
+        for person in _in_sight(seen, camera, 0.6):
             height = figures[person].height_m * float(seen.pixels_per_m[person])
             foot, tip = (float(seen.x[person]), float(seen.y[person])), (float(tips.x[person]), float(tips.y[person]))
             sprites[person] = Placed(self._sprite(person, frame, height), foot, height)
             stage.cast_shadow(sprites[person], tip, strength=sun * (1 - float(shade[person])))
         depths = [(float(seen.depth_m[person]), person, True) for person in sprites]
-        depths += [(float(depth), index, False) for index, depth in enumerate(pillars.depth_m)]
+        depths += [(float(pillars.depth_m[index]), index, False) for index in _in_sight(pillars, camera, 2.0)]
         for _, index, is_person in sorted(depths, reverse=True):
             if is_person:
                 stage.place_person(index, sprites[index], lit=lit * (1 - 0.3 * float(shade[index])))
@@ -150,9 +150,9 @@ class StreetView:
         return tips
 
 
-def _in_sight(seen: Projected, camera: Camera) -> NDArray[np.bool_]:
-    """(P,) who stands before the camera and reaches into its picture."""
-    is_before = seen.depth_m > 1
-    half = 0.6 * seen.pixels_per_m
-    in_sight: NDArray[np.bool_] = is_before & (seen.x + half > 0) & (seen.x - half < camera.width)
-    return in_sight
+def _in_sight(seen: Projected, camera: Camera, half_m: float) -> list[int]:
+    """What stands before the camera and, of that half width, reaches into its picture."""
+    half = half_m * seen.pixels_per_m
+    is_in_sight = (seen.depth_m > 1) & (seen.x + half > 0) & (seen.x - half < camera.width)
+    indices: list[int] = np.flatnonzero(is_in_sight).tolist()
+    return indices

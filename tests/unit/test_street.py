@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,11 @@ from reidkit.runtime.video.mot_files import MotTable, read_detections, read_trac
 from reidkit.runtime.video.sequence_info import read_sequence_info
 
 SMALL = StreetConfig(seed=4, people=8, frames=24, width=240, height=180, fps=4)
+FILES = {
+    "gt/gt.txt": "07b68bf3d6b22c2d0a2bc42861c16c9c1e839671ed485d46b31af684462231d9",
+    "det/det.txt": "676145f55cdcfe49015020c36ab37b09975da09246cfb94a5da9ecb3d745e8b7",
+    "seqinfo.ini": "4b7ab4cf3a6782eb0ab984382eb5349259182357f59e291fa02fbc047799c9e1",
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +50,32 @@ def test_a_seed_gives_the_same_bytes_everywhere() -> None:
     assert digest(list(still)) == "2d0bd70b3730ef1bfd24d562073215949af59b9fb2862f11b3ae9cfa7cccf06d"
     assert digest(list(pan)) == "a33e300abcc992cd60178ae95071add5ac178e3d2231928d600c3e6a19e2ef6e"
     assert digest(list(still)) == digest(list(still))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"seed": 0, "camera": "pan"}, "63f7f699ed3cf9287626bbd66b13829fa6c2e7f6cf8680ade7f8a1ce40614e1c"),
+        (
+            {"seed": 2, "people": 40, "look_alikes": 9, "width": 96, "height": 128},
+            "17a321213387be58098dad38c2e97fc9482fde5848e90ac8c5b65b4acf26629d",
+        ),
+        (
+            {"seed": 3, "camera": "pan", "width": 300, "height": 100},
+            "dc37e10ec621caf015931fc4e62e318c750b002ca25c623138b0386fb8adcd8e",
+        ),
+    ],
+    ids=["pan", "crowd", "wide"],
+)
+def test_streets_of_all_kinds_stay_what_they_were(change: dict[str, Any], expected: str) -> None:
+    assert digest(list(Street(replace(SMALL, frames=3, fps=1, **change)))) == expected
+
+
+def test_the_files_of_a_seed_stay_what_they_were(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="needs the extra 'video'")
+    config = replace(SMALL, frames=40, width=64, height=64)
+    folder = write_sequence(Street(config), tmp_path / "seq", images=True).truth_file.parents[1]
+    assert {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in FILES} == FILES
 
 
 def test_another_seed_is_another_street(frames: list[StreetFrame]) -> None:
