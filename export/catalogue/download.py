@@ -136,7 +136,7 @@ def _expect_readable(address: str) -> None:
         )
 
 
-class _SafeRedirects(HTTPRedirectHandler):
+class SafeRedirects(HTTPRedirectHandler):
     """Follows redirects, but never from https to a place that anybody on the way may alter."""
 
     def redirect_request(
@@ -158,7 +158,7 @@ class _Download:
         self.silence_s, self.progress = silence_s, progress
         self.notes = _notes(part)
         # Proxies are those of the environment: urllib reads http_proxy, https_proxy and no_proxy.
-        self.opener: OpenerDirector = build_opener(_SafeRedirects, HTTPCookieProcessor)
+        self.opener: OpenerDirector = build_opener(SafeRedirects, HTTPCookieProcessor)
 
     def size(self) -> int:
         """Bytes there are."""

@@ -264,8 +264,10 @@ def _use_text(result: Use, config: Path) -> str:
     if result.model is None:
         return "\n".join([*lines, f"next step: reid-track --tracker {config} …"])
     cache = WeightsCache()
-    if cache.status(result.model) in (Status.EMBEDDED, Status.DOWNLOADED):
-        step = _export_command(result.model, cache.path(result.model)).removeprefix("next step: ")
-    else:
-        step = f"reid-models --download {result.model.name}"
-    return "\n".join([*lines, f"next step: {step}"])
+    status = cache.status(result.model)
+    step = f"next step: reid-models --download {result.model.name}"
+    if status in (Status.EMBEDDED, Status.DOWNLOADED):
+        step = _export_command(result.model, cache.path(result.model))
+    elif status is Status.NONE:
+        step = _export_command(result.model, Path("YOURS.pth"))
+    return "\n".join([*lines, step])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from email.message import Message
 from email.utils import format_datetime
 from pathlib import Path
+from urllib.request import Request
 
 import pytest
 from web_server import (
@@ -24,7 +27,7 @@ from web_server import (
     whole,
 )
 
-from reidkit.export.catalogue.download import Patience, fetch
+from reidkit.export.catalogue.download import Patience, SafeRedirects, fetch
 from reidkit.runtime.errors import DownloadFailure, InvalidInput
 
 CONTENT = bytes(range(256)) * 4096
@@ -154,6 +157,14 @@ def test_redirects_are_followed_but_not_in_circles(server: WebServer, part: Path
         server.serve("/g", redirect("/f"))
         with pytest.raises(DownloadFailure, match="in circles, or to where it must not"):
             fetch(server.serve("/f", redirect(target)), part, patience=HASTY)
+
+
+def test_a_redirect_that_gives_up_encryption_is_refused() -> None:
+    asked = Request("https://weights.test/f")
+    follow = SafeRedirects().redirect_request
+    with pytest.raises(DownloadFailure, match="not encrypted"):
+        follow(asked, io.BytesIO(), 302, "Found", Message(), "http://weights.test/f")
+    assert follow(asked, io.BytesIO(), 302, "Found", Message(), "https://cdn.test/f") is not None
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,19 @@ def test_a_download_that_fails_leaves_the_settings_alone(mirror: WebServer, own_
     assert (own_place / "botsort.yaml").read_text() == "model: other.pt\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("osnet_x1_0", "reid-models --download osnet_x1_0_msmt17"),
+        ("osnet_x0_25_embedded", "reid-export --model osnet_x0_25 --target onnxruntime --output artifacts"),
+        ("resnest101_msmt17", "reid-export --model resnest101_sbs --weights YOURS.pth --target onnxruntime"),
+    ],
+)
+def test_use_says_what_is_still_to_do(name: str, step: str, own_place: Path) -> None:
+    (own_place / "botsort.yaml").write_text("schema: reidkit\n")
+    assert run("--use", name).stdout.splitlines()[-1].startswith(f"next step: {step}")
+
+
 def test_use_needs_a_settings_file_and_another_may_be_named(own_place: Path) -> None:
     result = run("--use", "osnet_x1_0")
     assert result.exit_code == 1
