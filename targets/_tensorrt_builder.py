@@ -158,13 +158,14 @@ def _add_profiles(builder: Any, config: Any, network: Any, job: BuildJob) -> Non
 
 def _load_timings(config: Any, path: Path) -> None:
     """Give the builder what it measured before; what it cannot read is measured again."""
-    known = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-    config.set_timing_cache(known or config.create_timing_cache(b""), ignore_mismatch=False)
+    timings = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
+    config.set_timing_cache(timings or config.create_timing_cache(b""), ignore_mismatch=False)
 
 
 def _store_timings(config: Any, path: Path) -> None:
+    timings = config.get_timing_cache()
     with whole_file(path) as temporary:
-        temporary.write_bytes(config.get_timing_cache().serialize())
+        temporary.write_bytes(timings.serialize())
 
 
 def _bound_to(toolchain: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.artifact.digests import read_checked
-from reidkit.runtime.artifact.manifest import Batch
+from reidkit.runtime.artifact.manifest import Batch, Manifest
 from reidkit.runtime.engines._cuda import CudaDevice, compute_capability, cuda_runtime, device_index, no_device
 from reidkit.runtime.engines.engine import EngineBase
 from reidkit.runtime.errors import EngineFailure, EngineNotBuilt, InvalidInput, MissingDependency
@@ -76,18 +76,28 @@ def this_box(library: str, trt: ModuleType, capability: str) -> dict[str, str]:
     return {library: trt.__version__, "compute_capability": capability, "system": system}
 
 
-def differences(built: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """What of this box an engine was not built for, in words; empty where it fits.
+def expect_fit(manifest: Manifest, here: Mapping[str, str], folder: Path) -> None:
+    """Hold the engine in `folder` to this box. A + in the manifest's toolchain stands for any later version too.
 
     Args:
-        built: the artifact's toolchain. A value is one version or several; with a trailing + also any later one.
+        manifest: what it was built for.
         here: `this_box`.
+        folder: for the message.
+
+    Raises:
+        EngineNotBuilt: the library or the device is another; the message names both.
     """
-    return [
+    built = manifest.toolchain
+    changed = [
         f"{what.replace('_', ' ')} {built.get(what, 'unknown')}, here it is {found}"
         for what, found in here.items()
         if not any(_takes(version, found) for version in built.get(what, "").split())
     ]
+    if changed:
+        raise EngineNotBuilt(
+            f"the engine of {manifest.name} was built for {' and for '.join(changed)}",
+            remedy=f"build it here with reidkit build {folder}, or export it again on this box",
+        )
 
 
 def _takes(version: str, found: str) -> bool:
@@ -153,7 +163,7 @@ class TensorRtBase(EngineBase):
         except ModuleNotFoundError as error:
             raise MissingDependency(self.library, extra=self.library, purpose=purpose) from error
         cuda = cuda_runtime(extra=self.library, purpose=purpose)
-        self._expect_fit(this_box(self.library, trt, compute_capability(cuda, index)), folder)
+        expect_fit(self.manifest, this_box(self.library, trt, compute_capability(cuda, index)), folder)
         plan = read_checked(folder, self.manifest, self.manifest.engine_file)
         self._cuda = CudaDevice(cuda, index)
         try:
@@ -219,13 +229,6 @@ class TensorRtBase(EngineBase):
     def _release(self) -> None:
         del self._contexts, self._engine, self._crops, self._rows
         self._cuda.close()
-
-    def _expect_fit(self, here: Mapping[str, str], folder: Path) -> None:
-        if found := differences(self.manifest.toolchain, here):
-            raise EngineNotBuilt(
-                f"the engine of {self.manifest.name} was built for {' and for '.join(found)}",
-                remedy=f"build it here with reidkit build {folder}, or export it again on this box",
-            )
 
 
 def deserialized(trt: ModuleType, plan: bytes, toolchain: Mapping[str, str], *, name: str) -> Any:
