@@ -176,4 +176,4 @@ def _bound_to(toolchain: Mapping[str, str]) -> str:
 
 
 def _refusal(trt: ModuleType, said: str) -> ExportFailure:
-    return ExportFailure(f"{trt.__name__} {trt.__version__} refuses the graph: {said}")
+    return ExportFailure(f"{trt.__name__} {trt.__version__} refuses the graph: {' '.join(said.split())}")
