@@ -6,6 +6,7 @@ Written to the interface that cuda-bindings 12.6 to 13.5 offers; **not run on a 
 from __future__ import annotations
 
 import ctypes
+import weakref
 from contextlib import ExitStack
 from math import prod
 from types import ModuleType
@@ -82,27 +83,30 @@ class CudaDevice:
         self._call("cudaSetDevice", self._index)
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array in host memory that the device reads and writes by itself; it ends with `close`."""
+        """An array in host memory that the device reads and writes by itself; it lives as long as anybody has it."""
         kind = np.dtype(dtype)
         size = prod(shape) * kind.itemsize
+        self.use()
         pointer = int(self._call("cudaMallocHost", size))
-        self._resources.callback(self._call, "cudaFreeHost", pointer)
-        array: NDArray[Any] = np.ndarray(shape, kind, memoryview((ctypes.c_byte * size).from_address(pointer)))
+        memory = (ctypes.c_byte * size).from_address(pointer)
+        weakref.finalize(memory, self._runtime.cudaFreeHost, pointer).atexit = False
+        array: NDArray[Any] = np.ndarray(shape, kind, memoryview(memory))
         return array
 
     def memory(self, size: int) -> int:
-        """Address of so many bytes on the device; they end with `close`."""
+        """Address of so many bytes on the device, all zero; they end with `close`."""
         pointer = int(self._call("cudaMalloc", size))
         self._resources.callback(self._call, "cudaFree", pointer)
+        self._call("cudaMemsetAsync", pointer, 0, size, self.stream)
         return pointer
 
     def upload(self, array: NDArray[Any], address: int) -> None:
-        """Copy a pinned, C-contiguous array to device memory."""
+        """Copy a C-contiguous array to device memory; without a detour if it is pinned."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
         self._call("cudaMemcpyAsync", address, array.ctypes.data, array.nbytes, kind, self.stream)
 
     def download(self, address: int, array: NDArray[Any]) -> None:
-        """Copy device memory to a pinned, C-contiguous array."""
+        """Copy device memory to a C-contiguous array; without a detour if it is pinned."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._call("cudaMemcpyAsync", array.ctypes.data, address, array.nbytes, kind, self.stream)
 

@@ -1,7 +1,7 @@
 """What the engines ``tensorrt`` and ``tensorrt_rtx`` share: a serialized engine, run on a stream of its own.
 
-    batch ─ copy ─► pinned ─ upload ─► device ─ execute ─► device ─ download ─► pinned ─► rows
-                            └────────── one stream, waited for at the end ──────────┘
+    batch ─ upload ─► device ─ execute ─► device ─ download ─► pinned rows
+           └────────── one stream, waited for at the end ──────────┘
 
 Both libraries have one interface, here called `trt`: the module `tensorrt` (10.3 or later) or `tensorrt_rtx`. What
 needs no device (which profile, whether an engine fits the box, what the library said) stands in functions of its own,
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
@@ -173,7 +174,7 @@ class TensorRtBase(EngineBase):
             raise
 
     def _prepare(self, trt: ModuleType, engine: Any) -> None:
-        """Memory for the largest batch, and one execution context a profile."""
+        """Device memory for the largest batch, and one execution context a profile."""
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         tensors = {
             mode: [
@@ -185,13 +186,10 @@ class TensorRtBase(EngineBase):
         }
         inputs, outputs = tensors.values()
         self._expect_tensors([(str(dtype), sizes) for _, dtype, sizes in inputs], [sizes for *_, sizes in outputs])
-        (self._input, input_dtype, _), (output, output_dtype, _) = inputs[0], outputs[0]
-        self._crops = self._cuda.pinned((self.max_batch, *self._crop_shape), input_dtype)
-        self._rows = self._cuda.pinned((self.max_batch, self.embedding_dim), output_dtype)
-        self._crops_address, self._rows_address = (
-            self._cuda.memory(self._crops.nbytes),
-            self._cuda.memory(self._rows.nbytes),
-        )
+        (self._input, dtype, _), (output, rows_dtype, _) = inputs[0], outputs[0]
+        self._crops_address = self._cuda.memory(self.max_batch * prod(self._crop_shape) * dtype.itemsize)
+        self._rows = self._cuda.pinned((self.max_batch, self.embedding_dim), rows_dtype)
+        self._rows_address = self._cuda.memory(self._rows.nbytes)
         self._engine = engine
         self._profiles = profiles(self.manifest.batch)
         self._contexts = [self._context(trt, index, output) for index in range(len(self._profiles))]
@@ -208,26 +206,28 @@ class TensorRtBase(EngineBase):
             raise EngineFailure(f"{self.library} refuses {self.manifest.name}: {vendor_log(trt).take()}")
         return context
 
+    def batch_memory(self, count: int) -> NDArray[Any]:
+        """Pinned memory for `count` crops, which the device reads by itself; it may outlive the engine."""
+        return self._cuda.pinned((count, *self._crop_shape), self._dtype)
+
     def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         count = len(batch)
         profile, size = choose(self._profiles, count)
         context = self._contexts[profile]
         self._cuda.use()
-        self._crops[:count] = batch
-        self._crops[count:size] = 0
-        self._cuda.upload(self._crops[:size], self._crops_address)
+        self._cuda.upload(batch, self._crops_address)  # beyond its rows lies what was there before, and is not read
         if not (
             context.set_input_shape(self._input, (size, *self._crop_shape))
             and context.execute_async_v3(self._cuda.stream)
         ):
             said = vendor_log(import_module(self.library)).take()
             raise EngineFailure(f"{self.library} failed on {size} crops of {self.manifest.name}: {said}")
-        self._cuda.download(self._rows_address, self._rows[:size])
+        self._cuda.download(self._rows_address, self._rows[:count])
         self._cuda.synchronize()
         return self._rows[:count]
 
     def _release(self) -> None:
-        del self._contexts, self._engine, self._crops, self._rows
+        del self._contexts, self._engine, self._rows
         self._cuda.close()
 
 
