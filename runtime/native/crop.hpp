@@ -73,7 +73,7 @@ struct CropKernels {
 // One thread at a time.
 class CropCutter {
   public:
-    explicit CropCutter(InstructionSet set) : kernels_(set), stretcher_(set) {}
+    explicit CropCutter(InstructionSet set) : kernels_(set), stretcher_(set), row_pairs_(set) {}
 
     // Writes format.values() values: bytes, or floats normalised. The box lies in the frame and is not empty.
     //
@@ -98,12 +98,13 @@ class CropCutter {
     template <class Value>
     void cut_bilinear(const Frame& frame, const Box& box, const CropFormat& format, const Inset& inset,
                       const CropRows<Value>& out) {
+        row_pairs_.plan(box.height(), inset.height);
         stretcher_.plan(box.width(), inset.width, format.planar, format.swap_colors);
         if constexpr (!std::is_same_v<Value, uint8_t>) levels_.plan(format, inset.width, 1.0 / 256, 128);
         BoxRows source(frame, box, stretcher_.readable(), kernels_.box_rows, source_row_);
 
-        const size_t row_size = (3 * static_cast<size_t>(inset.width) + stretcher_.slack() + 31) / 32 * 32;
-        stretched_.resize(2 * row_size);
+        const ptrdiff_t row_size = stretcher_.row_size();
+        stretched_.resize(2 * static_cast<size_t>(row_size));
         int held[2] = {-1, -1};  // which row each half of `stretched_` has
         const auto stretched_row = [&](int y) -> const int16_t* {
             int16_t* row = stretched_.data() + (y % 2) * row_size;
@@ -112,19 +113,19 @@ class CropCutter {
             return row;
         };
         for (int y = 0; y < inset.height; ++y) {
-            const Pair pair = Pair::of(y, box.height(), inset.height);
-            const int16_t *upper = stretched_row(pair.first), *lower = stretched_row(pair.second);
+            const int16_t *upper = stretched_row(row_pairs_.firsts[y]), *lower = stretched_row(row_pairs_.seconds[y]);
+            const int16_t upper_weight = row_pairs_.first_weights[y], lower_weight = row_pairs_.second_weights[y];
             for (int part = 0; part < out.parts; ++part) {
-                const ptrdiff_t from = part * static_cast<ptrdiff_t>(out.part_size);
+                const ptrdiff_t from = part * static_cast<ptrdiff_t>(stretcher_.pitch());
                 Value* const to = out.part(y, part);
                 if constexpr (std::is_same_v<Value, uint8_t>) {
-                    kernels_.blend_to_bytes(upper + from, lower + from, pair.first_weight, pair.second_weight,
-                                            out.part_size, to);
+                    kernels_.blend_to_bytes(upper + from, lower + from, upper_weight, lower_weight, out.part_size, to);
                 } else {
+                    const ptrdiff_t level = part * static_cast<ptrdiff_t>(out.part_size);
                     finish(to, out.part_size, [&](float* floats) {
-                        kernels_.blend_to_floats(upper + from, lower + from, pair.first_weight, pair.second_weight,
-                                                 levels_.scale.data() + from, levels_.bias.data() + from, out.part_size,
-                                                 floats);
+                        kernels_.blend_to_floats(upper + from, lower + from, upper_weight, lower_weight,
+                                                 levels_.scale.data() + level, levels_.bias.data() + level,
+                                                 out.part_size, floats);
                     });
                 }
             }
@@ -224,6 +225,7 @@ class CropCutter {
 
     const CropKernels kernels_;
     RowStretcher stretcher_;
+    Pairs row_pairs_;
     Levels levels_;
     Taps row_taps_, column_taps_;
     std::vector<uint8_t> source_row_;

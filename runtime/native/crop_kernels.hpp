@@ -34,7 +34,7 @@ REIDKIT_KERNEL int16_t rounded_product(int16_t value, int16_t weight) {  // in t
     return static_cast<int16_t>((((value * weight) >> 14) + 1) >> 1);
 }
 
-// The first three bytes at firsts[x] and seconds[x], side by side. Reads one byte more, and writes one more at the end.
+// The pixels firsts[x] and seconds[x] of a row, side by side. Reads and writes one byte past the last.
 REIDKIT_KERNEL void pick_pixels(const uint8_t* __restrict row, const int32_t* __restrict firsts,
                                 const int32_t* __restrict seconds, int width, bool swap_colors,
                                 uint8_t* __restrict first_out, uint8_t* __restrict second_out) {
@@ -45,8 +45,8 @@ REIDKIT_KERNEL void pick_pixels(const uint8_t* __restrict row, const int32_t* __
         std::memcpy(to, &pixel, 4);
     };
     for (int x = 0; x < width; ++x) {
-        copy(row + firsts[x], first_out + 3 * x);
-        copy(row + seconds[x], second_out + 3 * x);
+        copy(row + 3 * static_cast<ptrdiff_t>(firsts[x]), first_out + 3 * x);
+        copy(row + 3 * static_cast<ptrdiff_t>(seconds[x]), second_out + 3 * x);
     }
 }
 

@@ -15,27 +15,30 @@
 
 namespace reidkit {
 
-// Bytes of a window, each as the upper one of a word, multiplied.
-REIDKIT_AVX512 inline __m512i weighed_avx512(__m512i low, __m512i high, const uint16_t* picks, const int16_t* weights) {
-    constexpr __mmask64 upper_bytes = 0xAAAAAAAAAAAAAAAA;
-    const __m512i words = _mm512_maskz_permutex2var_epi8(upper_bytes, low, _mm512_load_si512(picks), high);
-    return _mm512_mulhrs_epi16(words, _mm512_load_si512(weights));
+template <int runs>
+REIDKIT_AVX512 inline void stretch_runs_avx512(const uint8_t* row, const WindowPlan& plan, int16_t* out) {
+    const __m512i sign = _mm512_set1_epi8(-128), upper = _mm512_set1_epi16(-256);
+    const __m512i next = _mm512_set1_epi8(plan.next_byte);
+    for (int block = 0; block < plan.blocks; ++block) {
+        const uint8_t* window = row + plan.starts[block];
+        const __m512i low = _mm512_xor_si512(_mm512_loadu_si512(window), sign);
+        const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(window + 64), sign);
+        const int i = 32 * block;
+        const __m512i first_weights = _mm512_load_si512(plan.first_weights + i);
+        const __m512i second_weights = _mm512_load_si512(plan.second_weights + i);
+        __m512i picks = _mm512_load_si512(plan.picks + 2 * i);
+        for (int run = 0; run < runs; ++run) {
+            const __m512i bytes = _mm512_permutex2var_epi8(low, picks, high);
+            const __m512i first = _mm512_mulhrs_epi16(_mm512_slli_epi16(bytes, 8), first_weights);
+            const __m512i second = _mm512_mulhrs_epi16(_mm512_and_si512(bytes, upper), second_weights);
+            _mm512_storeu_si512(out + run * plan.pitch + i, _mm512_add_epi16(first, second));
+            picks = _mm512_add_epi8(picks, next);
+        }
+    }
 }
 
 REIDKIT_AVX512 inline void stretch_avx512(const uint8_t* row, const WindowPlan& plan, int16_t* out) {
-    const __m512i sign = _mm512_set1_epi8(-128);
-    row += plan.first_byte;
-    for (int run = 0; run < plan.runs; ++run, row += plan.next_byte, out += plan.run_length) {
-        for (int block = 0; block < plan.blocks; ++block) {
-            const uint8_t* window = row + plan.starts[block];
-            const __m512i low = _mm512_xor_si512(_mm512_loadu_si512(window), sign);
-            const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(window + 64), sign);
-            const int i = 32 * block;
-            const __m512i first = weighed_avx512(low, high, plan.first_picks + i, plan.first_weights + i);
-            const __m512i second = weighed_avx512(low, high, plan.second_picks + i, plan.second_weights + i);
-            _mm512_storeu_si512(out + i, _mm512_add_epi16(first, second));
-        }
-    }
+    plan.runs == 3 ? stretch_runs_avx512<3>(row, plan, out) : stretch_runs_avx512<1>(row, plan, out);
 }
 
 constexpr WindowKernel avx512_windows{&stretch_avx512, 32, 128};

@@ -15,20 +15,21 @@
 namespace reidkit {
 
 inline void stretch_neon(const uint8_t* row, const WindowPlan& plan, int16_t* out) {
-    // A pick beyond the window, as the low byte of each is, gives 0.
-    const uint8x16_t sign = vdupq_n_u8(0x80);
-    row += plan.first_byte;
-    for (int run = 0; run < plan.runs; ++run, row += plan.next_byte, out += plan.run_length) {
-        for (int block = 0; block < plan.blocks; ++block) {
-            const int i = 8 * block;
-            uint8x16x4_t window = vld1q_u8_x4(row + plan.starts[block]);
-            for (uint8x16_t& part : window.val) part = veorq_u8(part, sign);
-            const auto weighed = [&](const uint16_t* picks, const int16_t* weights) {
-                const uint8x16_t bytes = vqtbl4q_u8(window, vreinterpretq_u8_u16(vld1q_u16(picks + i)));
-                return vqrdmulhq_s16(vreinterpretq_s16_u8(bytes), vld1q_s16(weights + i));
-            };
-            vst1q_s16(out + i, vaddq_s16(weighed(plan.first_picks, plan.first_weights),
-                                         weighed(plan.second_picks, plan.second_weights)));
+    const uint8x16_t sign = vdupq_n_u8(0x80), next = vreinterpretq_u8_s8(vdupq_n_s8(plan.next_byte));
+    const int16x8_t upper = vdupq_n_s16(-256);
+    for (int block = 0; block < plan.blocks; ++block) {
+        const int i = 8 * block;
+        uint8x16x4_t window = vld1q_u8_x4(row + plan.starts[block]);
+        for (uint8x16_t& part : window.val) part = veorq_u8(part, sign);
+        const int16x8_t first_weights = vld1q_s16(plan.first_weights + i);
+        const int16x8_t second_weights = vld1q_s16(plan.second_weights + i);
+        uint8x16_t picks = vld1q_u8(plan.picks + 2 * i);
+        for (int run = 0; run < plan.runs; ++run) {
+            const int16x8_t bytes = vreinterpretq_s16_u8(vqtbl4q_u8(window, picks));
+            const int16x8_t first = vqrdmulhq_s16(vshlq_n_s16(bytes, 8), first_weights);
+            const int16x8_t second = vqrdmulhq_s16(vandq_s16(bytes, upper), second_weights);
+            vst1q_s16(out + run * plan.pitch + i, vaddq_s16(first, second));
+            picks = vaddq_u8(picks, next);
         }
     }
 }

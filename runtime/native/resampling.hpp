@@ -1,8 +1,8 @@
 // Which samples of an axis make each sample of its resized copy, and with what weight.
 //
 // OpenCV's two filters (modules/imgproc/src/resize.cpp, Apache-2.0) look at the two or four nearest samples however
-// much an axis shrinks. Pillow's two (src/libImaging/Resample.c, MIT-CMU) widen with the scale, and so do not alias; columns
-// are resampled first, as Pillow did before 13, which takes the other order for some crops.
+// much an axis shrinks. Pillow's two (src/libImaging/Resample.c, MIT-CMU) widen with the scale, and so do not alias;
+// columns are resampled first, as Pillow did before 13, which takes the other order for some crops.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +10,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include "aligned.hpp"
+#include "cpu.hpp"
 
 namespace reidkit {
 
@@ -19,25 +22,42 @@ constexpr bool is_antialiased(Filter filter) {
     return filter == Filter::antialiased_bilinear || filter == Filter::antialiased_bicubic;
 }
 
-// Two samples and their weights, which sum to `Pair::one`. Neither weight is all of it: what needs one sample alone has
-// it twice, by halves.
-struct Pair {
+// Each sample of `target` as two of `source` and their weights: INTER_LINEAR's, centres at halves and the edges
+// repeated. Weights sum to `one` and neither is all of it: what needs one sample alone has it twice, by halves.
+struct Pairs {
     static constexpr int bits = 15, one = 1 << bits;
-    int first, second;
-    int16_t first_weight, second_weight;
+    Aligned<int32_t> firsts, seconds;
+    Aligned<int16_t> first_weights, second_weights;
 
-    // Sample `i` of `target` among `source` samples: INTER_LINEAR's, centres at halves and the edges repeated.
-    static Pair of(int i, int source, int target) { return of(i, source, static_cast<double>(source) / target); }
+    explicit Pairs(InstructionSet set) : fill_(compiled_for<&fill>(set)) {}
 
-    [[gnu::always_inline]] static Pair of(int i, int source, double scale) {
-        const double at = std::clamp((i + 0.5) * scale - 0.5, 0.0, source - 1.0);
-        int first = static_cast<int>(at);
-        const int weight = static_cast<int>((at - first) * one + 0.5);
-        const bool alone = weight == 0 || weight == one;
-        first += weight == one;
-        return {first, first + !alone, static_cast<int16_t>(alone ? one / 2 : one - weight),
-                static_cast<int16_t>(alone ? one / 2 : weight)};
+    void plan(int source, int target) {
+        firsts.resize(target);
+        seconds.resize(target);
+        first_weights.resize(target);
+        second_weights.resize(target);
+        fill_(source, target, firsts.data(), seconds.data(), first_weights.data(), second_weights.data());
     }
+
+  private:
+    REIDKIT_KERNEL static void fill(int source, int target, int32_t* __restrict firsts, int32_t* __restrict seconds,
+                                    int16_t* __restrict first_weights, int16_t* __restrict second_weights) {
+        const double scale = static_cast<double>(source) / target, last = source - 1.0;
+        for (int i = 0; i < target; ++i) {
+            double at = (i + 0.5) * scale - 0.5;
+            at = at < 0 ? 0 : at;
+            at = at > last ? last : at;
+            const auto whole = static_cast<int32_t>(at);
+            const auto weight = static_cast<int32_t>((at - whole) * one + 0.5);  // 0 ... one
+            const int32_t shared = (weight > 0) & (weight < one), first = whole + (weight == one);
+            firsts[i] = first;
+            seconds[i] = first + shared;
+            first_weights[i] = static_cast<int16_t>(shared ? one - weight : one / 2);
+            second_weights[i] = static_cast<int16_t>(shared ? weight : one / 2);
+        }
+    }
+
+    decltype(&fill) fill_;
 };
 
 // Sample i is the weighted sum of `count` samples from firsts[i] on; its weights begin at weights[i * count] and are

@@ -23,7 +23,9 @@ class RowStretcher {
         : pick_pixels_(compiled_for<&pick_pixels>(set)),
           weigh_planes_(compiled_for<&weigh<3>>(set)),
           weigh_pixels_(compiled_for<&weigh<1>>(set)),
-          windows_(windows_of(set)) {}
+          pick_block_(compiled_for<&pick_block>(set)),
+          windows_(windows_of(set)),
+          pairs_(set) {}
 
     // Rows of `source` pixels become rows of `target`.
     void plan(int source, int target, bool planar, bool swap_colors) {
@@ -31,31 +33,28 @@ class RowStretcher {
         planar_ = planar;
         swap_colors_ = swap_colors;
         source_bytes_ = 3 * source;
-        const int samples = planar ? target : 3 * target, repeats = planar ? 1 : 3;
-        const size_t padded = static_cast<size_t>(samples) + windows_.samples;
-        first_weights_.resize(padded);
-        second_weights_.resize(padded);
-        firsts_.resize(target);
-        seconds_.resize(target);
-        const double scale = static_cast<double>(source) / target;
-        for (int x = 0; x < target; ++x) {
-            const Pair pair = Pair::of(x, source, scale);
-            firsts_[x] = 3 * pair.first;
-            seconds_[x] = 3 * pair.second;
-            for (int i = x * repeats; i < (x + 1) * repeats; ++i) {
-                first_weights_[i] = pair.first_weight;
-                second_weights_[i] = pair.second_weight;
+        pairs_.plan(source, target);
+        const int repeats = planar ? 1 : 3;
+        first_weights_.resize(pitch());
+        second_weights_.resize(pitch());
+        for (int i = 0, x = 0; x < target; ++x) {
+            for (int repeat = 0; repeat < repeats; ++repeat, ++i) {
+                first_weights_[i] = pairs_.first_weights[x];
+                second_weights_[i] = pairs_.second_weights[x];
             }
         }
-        by_windows_ = windows_.stretch != nullptr && plan_windows(samples);
+        by_windows_ = windows_.stretch != nullptr && plan_windows();
         if (!by_windows_) picked_.resize(2 * (3 * static_cast<size_t>(target) + 1));
     }
 
     // How many bytes from a row's start must be readable.
-    int readable() const { return by_windows_ ? windows_.bytes + 2 : source_bytes_ + 1; }
+    int readable() const { return by_windows_ ? windows_.bytes : source_bytes_ + 1; }
 
-    // Samples beyond the row's end that may be written, to no meaning.
-    int slack() const { return windows_.samples; }
+    // Samples from one plane of a stretched row to the next, or of one without planes.
+    int pitch() const { return (run_length() + cache_line_words - 1) / cache_line_words * cache_line_words; }
+
+    // Samples that a stretched row needs room for.
+    int row_size() const { return planar_ ? 3 * pitch() : pitch(); }
 
     void operator()(const uint8_t* row, int16_t* out) {
         if (by_windows_) {
@@ -63,7 +62,7 @@ class RowStretcher {
             return;
         }
         uint8_t *first = picked_.data(), *second = first + 3 * static_cast<ptrdiff_t>(width_) + 1;
-        pick_pixels_(row, firsts_.data(), seconds_.data(), width_, swap_colors_ && !planar_, first, second);
+        pick_pixels_(row, pairs_.firsts.data(), pairs_.seconds.data(), width_, swap_colors_ && !planar_, first, second);
         if (!planar_) {
             weigh_pixels_(first, second, first_weights_.data(), second_weights_.data(), 3 * width_, out);
             return;
@@ -71,11 +70,13 @@ class RowStretcher {
         for (int plane = 0; plane < 3; ++plane) {
             const int channel = swap_colors_ ? 2 - plane : plane;
             weigh_planes_(first + channel, second + channel, first_weights_.data(), second_weights_.data(), width_,
-                          out + plane * static_cast<ptrdiff_t>(width_));
+                          out + plane * static_cast<ptrdiff_t>(pitch()));
         }
     }
 
   private:
+    static constexpr int cache_line_words = 32;  // and as many as the longest block has
+
     static WindowKernel windows_of([[maybe_unused]] InstructionSet set) {
 #ifdef __x86_64__
         if (set == InstructionSet::avx512) return avx512_windows;
@@ -86,52 +87,58 @@ class RowStretcher {
         return {};
     }
 
-    // Whether each block of samples lies within a window.
-    bool plan_windows(int samples) {
-        const int blocks = (samples + windows_.samples - 1) / windows_.samples;
-        const int last_start = std::max(source_bytes_ - windows_.bytes - 2, 0);  // planes begin up to 2 bytes later
+    int run_length() const { return planar_ ? width_ : 3 * width_; }
+
+    // Whether all channels of each block of samples lie within a window.
+    bool plan_windows() {
+        const int samples = run_length(), blocks = (samples + windows_.samples - 1) / windows_.samples;
+        const int last_start = std::max(source_bytes_ - windows_.bytes, 0), repeats = planar_ ? 1 : 3;
+        place_samples();
         starts_.resize(blocks);
-        first_picks_.assign(static_cast<size_t>(blocks) * windows_.samples, nothing);
-        second_picks_.assign(static_cast<size_t>(blocks) * windows_.samples, nothing);
+        picks_.resize(2 * static_cast<size_t>(blocks) * windows_.samples);
         for (int block = 0; block < blocks; ++block) {
             const int begin = block * windows_.samples, end = std::min(begin + windows_.samples, samples);
-            const int start = std::min(firsts_[planar_ ? begin : begin / 3], last_start);
-            if (seconds_[planar_ ? end - 1 : (end - 1) / 3] + 2 - start >= windows_.bytes) return false;
+            const int start = std::min(3 * pairs_.firsts[begin / repeats], last_start);
+            if (3 * pairs_.seconds[(end - 1) / repeats] + 2 - start >= windows_.bytes) return false;
             starts_[block] = start;
-            for (int i = begin; i < end; ++i) {
-                const int pixel = planar_ ? i : i / 3, place = planar_ ? 0 : i % 3;
-                const int channel = planar_ ? 0 : swap_colors_ ? 2 - place : place;
-                first_picks_[i] = pick_of(firsts_[pixel] + channel - start);
-                second_picks_[i] = pick_of(seconds_[pixel] + channel - start);
-            }
+            pick_block_(firsts_.data() + begin, seconds_.data() + begin, start, end - begin, &picks_[2 * begin]);
         }
-        plan_ = {starts_.data(),
-                 first_picks_.data(),
-                 second_picks_.data(),
-                 first_weights_.data(),
-                 second_weights_.data(),
-                 blocks,
-                 planar_ ? 3 : 1,
-                 samples,
-                 planar_ && swap_colors_ ? ptrdiff_t(2) : ptrdiff_t(0),
-                 planar_ && swap_colors_ ? ptrdiff_t(-1) : ptrdiff_t(1)};
+        plan_ = {.starts = starts_.data(),
+                 .picks = picks_.data(),
+                 .first_weights = first_weights_.data(),
+                 .second_weights = second_weights_.data(),
+                 .blocks = blocks,
+                 .runs = planar_ ? 3 : 1,
+                 .pitch = pitch(),
+                 .next_byte = static_cast<int8_t>(swap_colors_ ? -1 : 1)};
         return true;
     }
 
-    static constexpr uint16_t nothing = 0xFFFF;
-    static uint16_t pick_of(int byte) { return static_cast<uint16_t>(byte << 8 | 0xFF); }
+    // The bytes of the row that samples of the first run are made of.
+    void place_samples() {
+        firsts_.resize(run_length());
+        seconds_.resize(run_length());
+        const int channels = planar_ ? 1 : 3, channel = swap_colors_ ? 2 : 0, step = swap_colors_ ? -1 : 1;
+        for (int i = 0, x = 0; x < width_; ++x) {
+            for (int place = 0; place < channels; ++place, ++i) {
+                firsts_[i] = 3 * pairs_.firsts[x] + channel + place * step;
+                seconds_[i] = 3 * pairs_.seconds[x] + channel + place * step;
+            }
+        }
+    }
 
     decltype(&pick_pixels) pick_pixels_;
     decltype(&weigh<3>) weigh_planes_;
     decltype(&weigh<1>) weigh_pixels_;
+    decltype(&pick_block) pick_block_;
     WindowKernel windows_;
+    Pairs pairs_;
 
     int width_ = 0, source_bytes_ = 0;
     bool planar_ = true, swap_colors_ = false, by_windows_ = false;
     std::vector<int32_t> firsts_, seconds_, starts_;
     Aligned<int16_t> first_weights_, second_weights_;
-    Aligned<uint16_t> first_picks_, second_picks_;
-    Aligned<uint8_t> picked_;
+    Aligned<uint8_t> picks_, picked_;
     WindowPlan plan_{};
 };
 
