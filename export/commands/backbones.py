@@ -21,7 +21,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 def backbones(names: tuple[str, ...], table: Path | None, measured: Path | None, as_json: bool) -> None:
     """Measure parameters, multiplications, width, ONNX size and export time of every backbone.
 
-    Weights are random. The largest needs some 4 GB of memory, all of them some minutes; name a few to measure only
+    Weights are random. The largest needs some 8 GB of memory, all of them some minutes; name a few to measure only
     those.
     """
     cards = [networks.find_backbone(name) for name in names] or list(networks.backbones().values())
