@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard runtime/native/*.cpp runtime/native/*.hpp)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade "pip>=25.1"
-	$(PIP) install --quiet --constraint constraints.txt --group dev --editable ".[export,onnxruntime,openvino,video]"
+	$(PIP) install --quiet --constraint constraints.txt --group dev --editable ".[export,timm,onnxruntime,openvino,video]"
 	$(PIP) install --quiet --no-deps trackeval==1.3.0
 	touch $@
 
