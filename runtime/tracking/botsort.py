@@ -12,7 +12,6 @@ decision is theirs. Where several assignments are equally good the one of the lo
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -26,6 +25,7 @@ from reidkit.runtime.tracking.association import AppearanceRule, Matching, iou_d
 from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.long_term import EmbeddingRings, mutual_best, reachable
+from reidkit.runtime.tracking.moment import Moment
 from reidkit.runtime.tracking.observation import Observation
 from reidkit.runtime.tracking.table import Rows, TrackTable
 from reidkit.runtime.tracking.tracks import Tracks, TrackState
@@ -68,9 +68,8 @@ class BotSort:
         self.stage_ms = {"camera_motion": 0.0, "associate": 0.0}
         self._table = TrackTable()
         self._rings: EmbeddingRings | None = None
-        self._frame = 0
+        self._moment = Moment()
         self._next_id = 1
-        self._timestamp_s = -math.inf
         if self._camera is not None:
             self._camera.reset()
 
@@ -113,7 +112,8 @@ class BotSort:
             embedded: (N,) bool, which rows of `embeddings` are set; None: all. Other rows are never read.
             frame: (H, W, 3) uint8 BGR or (H, W) grey, for the settings of `camera_motion` that look at frames.
             camera_motion: (2, 3) affine from the previous frame's pixels to this one's, instead of an estimate.
-            timestamp_s: when the frame was taken, seconds; must not go back. Ages are counted in frames.
+            timestamp_s: when the frame was taken, seconds; must not go back. Read with ``clock: timestamps``, which
+                needs it.
 
         Returns:
             The confirmed tracks that were matched with a detection of this frame, boxes filtered.
@@ -127,17 +127,18 @@ class BotSort:
         if config.with_reid:
             width = table.embedding.shape[1] or config.embedding_dim
             observation.read_embeddings(config, embeddings, embedded, width=width)
-        self._check_time(timestamp_s)
+        moment = self._moment.next(config, timestamp_s)
         started = perf_counter()
         affine = self._camera_motion(frame, observation, camera_motion)
         camera_done = perf_counter()
 
-        self._frame += 1
+        self._moment = moment
+        self._forget()
         if config.with_reid and not table.embedding.shape[1] and observation.embeddings.shape[1]:
             table.set_embedding_dim(observation.embeddings.shape[1])
         confirmed = table.confirmed[: table.count]
         pool, unconfirmed = np.flatnonzero(confirmed), np.flatnonzero(~confirmed)
-        kalman.predict(table, pool)
+        kalman.predict_over(table, pool, moment.steps)
         if affine is not None:
             kalman.move_camera(table, affine)
 
@@ -165,13 +166,6 @@ class BotSort:
         from reidkit.runtime.tracking.snapshot import restore
 
         return restore(Path(path))
-
-    def _check_time(self, timestamp_s: float | None) -> None:
-        if timestamp_s is None:
-            return
-        if not math.isfinite(timestamp_s) or timestamp_s < self._timestamp_s:
-            raise InvalidInput(f"timestamp_s must not go back: {timestamp_s} comes after {self._timestamp_s}")
-        self._timestamp_s = timestamp_s
 
     def _camera_motion(
         self, frame: NDArray[np.uint8] | None, observation: Observation, given: ArrayLike | None
@@ -226,7 +220,7 @@ class BotSort:
         allowed = reachable(
             table.position[lost],
             measured,
-            self._frame - table.last_frame[lost],
+            self._moment.frame - table.last_frame[lost],
             max_speed=config.long_term_max_speed,
             frame_rate=config.frame_rate,
         )
@@ -254,7 +248,7 @@ class BotSort:
 
     def _note(self, observation: Observation, rows: Rows | slice, detections: Rows) -> None:
         table = self._table
-        table.last_frame[rows] = self._frame
+        table.last_frame[rows] = self._moment.frame
         table.score[rows] = observation.scores[detections]
         table.class_id[rows] = observation.classes[detections]
         table.detection_index[rows] = detections
@@ -277,10 +271,17 @@ class BotSort:
         """Drop unconfirmed tracks that were not matched, and those lost for too long."""
         table = self._table
         expired = table.state[: table.count] == TrackState.LOST
-        longest = max(self.config.max_lost_frames, 1)  # whoever got lost in this frame stays for the next
-        expired &= self._frame - table.last_frame[: table.count] > longest
+        expired &= self._moment.frame - table.last_frame[: table.count] > self._longest_lost()
         expired[unconfirmed] = True
         self._keep(~expired)
+
+    def _forget(self) -> None:
+        """Drop tracks that would have expired already, had the frames been there that a jump in time left out."""
+        table = self._table
+        self._keep(self._moment.frame - table.last_frame[: table.count] <= self._longest_lost() + 1)
+
+    def _longest_lost(self) -> int:
+        return max(self.config.max_lost_frames, 1)  # whoever got lost in this frame stays for the next
 
     def _give_birth(self, observation: Observation, candidates: Rows) -> None:
         """Start tracks on unclaimed detections, then drop duplicates of tracked and lost ones."""
@@ -292,8 +293,8 @@ class BotSort:
             kalman.start(table, where, observation.measured[born])
             table.id[where] = np.arange(self._next_id, self._next_id + born.size)
             table.state[where] = TrackState.TRACKED
-            table.confirmed[where] = self._frame == 1
-            table.start_frame[where] = self._frame
+            table.confirmed[where] = self._moment.number == 1
+            table.start_frame[where] = self._moment.frame
             self._note(observation, where, born)
             self._next_id += int(born.size)
             has_one = observation.embedding_rows[born] >= 0

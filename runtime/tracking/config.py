@@ -51,6 +51,8 @@ class BotSortConfig:
         long_term_history: past embeddings that a track keeps for this.
         long_term_max_speed: how fast a lost person may have moved, in box heights per second.
         frame_rate: frames per second that times are reckoned with.
+        clock: what passes between two updates: ``"frames"``, one frame, as in the authors' code; or ``"timestamps"``,
+            as many as their timestamps say (dropped frames, a rate that changes), in ages and predictions.
         reid_model: artifact or backbone the file names; None: none.
         embedding_dim: width that the artifact must have; None: any.
     """
@@ -83,6 +85,7 @@ class BotSortConfig:
     long_term_history: int = 30
     long_term_max_speed: float = 2.0
     frame_rate: float = 30.0
+    clock: str = "frames"
     reid_model: str | None = None
     embedding_dim: int | None = None
 
@@ -93,6 +96,8 @@ class BotSortConfig:
             raise InvalidConfig(f"low_score {self.low_score:g} is above high_score {self.high_score:g}")
         if self.camera_motion not in CAMERA_MOTIONS:
             raise InvalidConfig(f"camera_motion is one of {', '.join(CAMERA_MOTIONS)}, not {self.camera_motion!r}")
+        if self.clock not in ("frames", "timestamps"):
+            raise InvalidConfig(f"clock is 'frames' or 'timestamps', not {self.clock!r}")
         if (self.camera_motion == "file") != (self.camera_motion_file is not None):
             raise InvalidConfig("camera_motion: file and camera_motion_file belong together: give both or neither")
 

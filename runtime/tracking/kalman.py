@@ -60,6 +60,35 @@ def predict(table: TrackTable, rows: Rows) -> None:
         table.cov_xy[rows] = coupling
 
 
+def predict_over(table: TrackTable, rows: Rows, steps: float) -> None:
+    """Move tracks any number of frames on, as so many times `predict` would.
+
+    Only sizes grow or shrink on for one frame at the most: beyond what is seen they soon are nonsense.
+    """
+    if steps == 1:
+        predict(table, rows)
+        return
+    size_squared = _size_squared(table.position[rows])
+    velocity = table.velocity[rows]
+    velocity[table.state[rows] != TrackState.TRACKED, 2:] = 0
+    cov_mixed, cov_velocity = table.cov_mixed[rows], table.cov_velocity[rows]
+    time = np.array([steps, steps, min(steps, 1), min(steps, 1)])
+    # Sums over the steps of the noise that each adds, carried on to the last: of 1, of k and of k squared, k < steps.
+    first, second = steps * (steps - 1) / 2, steps * (steps - 1) * (2 * steps - 1) / 6
+    table.position[rows] += time * velocity
+    table.velocity[rows] = velocity
+    table.cov_position[rows] += time * (2 * cov_mixed + time * cov_velocity) + size_squared * (
+        steps * POSITION_NOISE**2 + second * VELOCITY_NOISE**2
+    )
+    table.cov_mixed[rows] += time * cov_velocity + size_squared * (first * VELOCITY_NOISE**2)
+    table.cov_velocity[rows] += size_squared * (steps * VELOCITY_NOISE**2)
+    if table.coupled:
+        coupling = table.cov_xy[rows]
+        coupling[:, 0] += steps * (coupling[:, 1] + coupling[:, 2]) + steps**2 * coupling[:, 3]
+        coupling[:, 1:3] += steps * coupling[:, 3:]
+        table.cov_xy[rows] = coupling
+
+
 def correct(table: TrackTable, rows: Rows, measured: Array) -> None:
     """Draw tracks towards their measurements, (R, 4) ``[cx, cy, w, h]``."""
     position, velocity = table.position[rows], table.velocity[rows]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import zipfile
 from pathlib import Path
@@ -15,12 +14,13 @@ import numpy as np
 from reidkit.runtime.errors import InvalidConfig, InvalidFile
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.long_term import EmbeddingRings
+from reidkit.runtime.tracking.moment import Moment
 from reidkit.runtime.tracking.table import TrackTable
 
 if TYPE_CHECKING:
     from reidkit.runtime.tracking.botsort import BotSort
 
-_FORMAT = "reidkit-botsort-1"
+_FORMAT = "reidkit-botsort-2"
 
 
 def save(tracker: BotSort, path: Path) -> None:
@@ -29,9 +29,8 @@ def save(tracker: BotSort, path: Path) -> None:
         "format": _FORMAT,
         "config": dataclasses.asdict(tracker.config),
         "appearance": dataclasses.asdict(tracker.appearance),
-        "frame": tracker._frame,
+        "moment": dataclasses.asdict(tracker._moment),
         "next_id": tracker._next_id,
-        "timestamp_s": None if math.isinf(tracker._timestamp_s) else tracker._timestamp_s,
         "coupled": tracker._table.coupled,
     }
     arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), **tracker._table.to_arrays()}
@@ -60,8 +59,7 @@ def restore(path: Path) -> BotSort:
             raise InvalidFile(f"{path} has format {header['format']!r}, this version reads {_FORMAT!r}")
         tracker = BotSort(BotSortConfig(**header["config"]))
         tracker.appearance = AppearanceCounts(**header["appearance"])
-        tracker._frame, tracker._next_id = header["frame"], header["next_id"]
-        tracker._timestamp_s = -math.inf if header["timestamp_s"] is None else header["timestamp_s"]
+        tracker._moment, tracker._next_id = Moment(**header["moment"]), header["next_id"]
         tracker._table = TrackTable.from_arrays(arrays, coupled=header["coupled"])
         if "rings" in arrays:
             tracker._rings = EmbeddingRings.from_arrays(arrays)
