@@ -3,14 +3,15 @@
     original ─ ONNX ─ engine ─ golden, manifest ─ publication
         ╘═══════ ╪ ═════ ╪          every bar across: judged against the original
 
-All is written into a temporary folder, which becomes the artifact by a rename at the very end.
+All is written into a temporary folder, which becomes the artifact by a rename at the very end. Where a portable target
+cannot build, the artifact is a bundle, whose engine is built on the box; where what it builds cannot run, the graph is
+judged in the engine's place.
 """
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import metadata, version
@@ -24,10 +25,13 @@ from reidkit.runtime.artifact.digests import record_files
 from reidkit.runtime.artifact.folder import write_golden, write_manifest
 from reidkit.runtime.artifact.manifest import SCHEMA_VERSION, Batch, Embedding, Manifest, PrecisionInfo
 from reidkit.runtime.artifact.publication import publication
-from reidkit.runtime.engines import engines
+from reidkit.runtime.artifact.recipe import GRAPH_FILE, Recipe, write_recipe
+from reidkit.runtime.artifact.trust import vouch
+from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import ExportFailure, InvalidInput, TargetUnavailable
-from reidkit.targets import BuildJob, Precision, Target, find_target
-from reidkit.targets.target import refuse_precision
+from reidkit.targets import BuildJob, BuiltEngine, Precision, Target, find_target
+from reidkit.targets._bundle import this_machine
+from reidkit.targets.target import read_options, refuse_precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,9 @@ class ExportJob:
         precision: what to build; a target that cannot build it refuses.
         output: folder in which the artifact's own folder is made.
         name: the artifact's name, by default MODEL-TARGET-PRECISION.
-        max_batch: most crops the engine sees at once. Processors gain nothing beyond 8.
+        batch_sizes: sizes to build for, ascending; the last is the most crops that the engine sees at once. Processors
+            gain nothing beyond 8.
+        options: the target's own settings.
         crops: folder of real crops to check with; None for rendered ones.
     """
 
@@ -49,8 +55,15 @@ class ExportJob:
     precision: Precision
     output: Path
     name: str | None = None
-    max_batch: int = 8
+    batch_sizes: tuple[int, ...] = (8,)
+    options: Mapping[str, str] = field(default_factory=dict)
     crops: Path | None = None
+
+    @property
+    def batch(self) -> Batch:
+        """The sizes as the manifest has them."""
+        buckets = list(self.batch_sizes) if len(self.batch_sizes) > 1 else []
+        return Batch(dynamic=True, max=self.batch_sizes[-1], buckets=buckets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +76,13 @@ class ExportResult:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``reid-export --json`` prints."""
-        built = self.manifest.precision.built
-        return {"artifact": str(self.artifact), "precision_built": built, **self.verdict.to_dict()}
+        manifest = self.manifest
+        return {
+            "artifact": str(self.artifact),
+            "is_built": manifest.is_built,
+            "precision_built": manifest.precision.built,
+            **self.verdict.to_dict(),
+        }
 
 
 def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: None) -> ExportResult:
@@ -78,24 +96,24 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
         InvalidFile: what the original is made from is not what it should be.
         TargetUnavailable, MissingDependency: something that this needs is not installed.
         ExportFailure: the model could not be converted, built or written.
+        InvalidInput: the target has no such option.
         GateFailure: the result is not faithful to the original.
     """
     target = _usable_target(job)
+    engine: type[EngineBase] = engines()[target.engine].load()
     progress("reading the weights")
     original = job.original()
     artifact = job.output / _name(job, original)
-    fidelity = Fidelity.to(original, folder=job.crops, max_batch=job.max_batch)
+    fidelity = Fidelity.to(original, folder=job.crops, max_batch=job.batch.max)
     try:
         with publication(artifact) as folder:
             progress("converting to ONNX")
-            graph = folder / "graph.onnx"
+            graph = folder / GRAPH_FILE
             original.write_onnx(graph)
             fidelity.on_few().judge("the ONNX graph", run_onnx(graph), Precision.FP32)
 
             progress(f"building for {target.name}")
-            batch = Batch(dynamic=True, max=job.max_batch, buckets=[])
-            built = target.build(BuildJob(onnx_path=graph, folder=folder, precision=job.precision, batch=batch))
-            graph.unlink()
+            built = _built(target, job, graph)
             checks = golden(original)
             write_golden(folder, checks)
             manifest = Manifest(
@@ -106,13 +124,13 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                 backbone=original.backbone,
                 preprocessing=original.preprocessing,
                 embedding=Embedding(dim=checks.embeddings.shape[1], l2="runtime"),
-                batch=batch,
+                batch=job.batch,
                 precision=PrecisionInfo(requested=str(job.precision), built=str(built.precision_built)),
                 target=target.name,
                 engine=target.engine,
                 engine_file=built.engine_file,
                 toolchain={**{library: version(library) for library in original.libraries}, **built.toolchain},
-                built_on=_this_machine(),
+                built_on=this_machine(),
                 calibration=None,
                 parity={},
                 gates={},
@@ -120,15 +138,22 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                 files=record_files(folder),
             )
 
-            progress(f"checking {len(fidelity.crops)} crops on the engine")
-            with engines()[target.engine].load()(manifest, folder, device="auto", threads=None) as engine:
-                embed = partial(engine.embed, normalize=False)
-                verdict = fidelity.judge(f"the {target.name} engine", embed, built.precision_built)
-            parity = {**verdict.parity.to_dict(), **fidelity.to_dict()}
+            on_graph = target.portable and (not manifest.is_built or engine.available() is not None)
+            progress(f"checking {len(fidelity.crops)} crops on the {'graph' if on_graph else 'engine'}")
+            if on_graph:
+                verdict = fidelity.judge("the ONNX graph", run_onnx(graph), built.precision_built)
+            else:
+                with engine(manifest, folder, device="auto", threads=None) as opened:
+                    embed = partial(opened.embed, normalize=False)
+                    verdict = fidelity.judge(f"the {target.name} engine", embed, built.precision_built)
+            judged = "graph" if on_graph else "engine"
+            parity = {**verdict.parity.to_dict(), **fidelity.to_dict(), "judged": judged}
             manifest = replace(manifest, parity=parity, gates={verdict.gate.name: verdict.gate.to_dict()})
             write_manifest(folder, manifest)
     except OSError as error:
         raise ExportFailure(f"cannot write {artifact} ({error.strerror or error})") from error
+    if manifest.is_built and engine.runs_native_code:
+        vouch(manifest)
     return ExportResult(artifact=artifact, manifest=manifest, verdict=verdict)
 
 
@@ -136,7 +161,10 @@ def _usable_target(job: ExportJob) -> Target:
     """The target, if it can build the job here; told now and not after ten seconds of conversion."""
     target = find_target(job.target)
     refuse_precision(target, job.precision)
-    if reason := target.available():
+    if job.precision is not Precision.FP32:  # whatever the target could build, the graph is in float32
+        raise ExportFailure(f"graphs in {job.precision} are not written yet", remedy="export with --precision fp32")
+    read_options(target, job.options)
+    if (reason := target.available()) and not target.portable:
         ours = target.name in metadata("reidkit").get_all("Provides-Extra", [])
         raise TargetUnavailable(
             f"target {target.name} cannot build here: {reason}",
@@ -145,25 +173,28 @@ def _usable_target(job: ExportJob) -> Target:
     return target
 
 
+def _built(target: Target, job: ExportJob, graph: Path) -> BuiltEngine:
+    """What the target builds from `graph` in its folder; of a portable one the graph stays, with a recipe beside it."""
+    task = BuildJob(
+        onnx_path=graph,
+        folder=graph.parent,
+        precision=job.precision,
+        batch=job.batch,
+        options=job.options,
+        cache_folder=job.output,
+    )
+    if not target.portable:
+        built = target.build(task)
+        graph.unlink()
+        return built
+    write_recipe(graph.parent, Recipe(graph=graph.name, options=dict(job.options)))
+    if target.available() is None:
+        return target.build(task)
+    return BuiltEngine(engine_file="", toolchain={}, precision_built=job.precision)
+
+
 def _name(job: ExportJob, original: Original) -> str:
     name = f"{original.backbone.name}-{job.target}-{job.precision}" if job.name is None else job.name
     if not name or name.startswith(".") or Path(name).name != name:
         raise InvalidInput(f"{name!r} cannot name an artifact", remedy="give a plain folder name; --output says where")
     return name
-
-
-def _this_machine() -> dict[str, str]:
-    return {
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "python": platform.python_version(),
-    }
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it, else an empty string."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
     from reidkit.export.pipeline import ExportResult
 
 _file = click.Path(path_type=Path)
+
+
+def _batch_sizes(_: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    sizes = tuple(int(size) if size.isdecimal() else 0 for size in text.split(","))
+    if sizes[0] < 1 or any(size >= following for size, following in pairwise(sizes)):
+        raise click.BadParameter("give a number from 1, or several, ascending: 1,8,32", param=parameter)
+    return sizes
+
+
+def _options(_: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    given = [text.partition("=") for text in texts]
+    if wrong := [name for name, equals, _ in given if not (name and equals)]:
+        raise click.BadParameter(f"'{wrong[0]}' is not of the form NAME=VALUE", param=parameter)
+    return {name: value for name, _, value in given}
 
 
 @click.command("export", cls=ReidkitCommand)
@@ -48,7 +63,22 @@ _file = click.Path(path_type=Path)
     help="Folder in which the artifact's own folder is made.",
 )
 @click.option("--name", help="Name of the artifact's folder.  [default: MODEL-TARGET-PRECISION]")
-@click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Most crops taken at once.")
+@click.option(
+    "--batch",
+    callback=_batch_sizes,
+    metavar="N[,N…]",
+    default="8",
+    show_default=True,
+    help="Most crops taken at once, or the sizes to build for: for TensorRT MIN,OPT,MAX.",
+)
+@click.option(
+    "--option",
+    "options",
+    callback=_options,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the target's own; a wrong one is told with those there are.",
+)
 @click.option(
     "--crops", type=click.Path(path_type=Path), help="Folder of real crops to check with.  [default: rendered ones]"
 )
@@ -65,7 +95,8 @@ def export(
     precision: str,
     output: Path,
     name: str | None,
-    batch: int,
+    batch: tuple[int, ...],
+    options: dict[str, str],
     crops: Path | None,
     as_json: bool,
 ) -> None:
@@ -102,7 +133,8 @@ def export(
         precision=Precision(precision),
         output=output,
         name=name,
-        max_batch=batch,
+        batch_sizes=batch,
+        options=options,
         crops=crops,
     )
     result = run(job, progress=_tell)
@@ -124,15 +156,17 @@ def _summary(result: ExportResult) -> str:
     dropped = f", without its {', '.join(weights.dropped_keys)}" if weights.dropped_keys else ""
     size = sum(file.bytes for file in manifest.files.values())
     batches = " and ".join(str(batch) for batch in manifest.parity["batches"])
+    unbuilt = "" if manifest.is_built else "; its engine is built on the box, by reidkit build"
+    unrun = " (the ONNX graph: no engine was run here)" if manifest.parity["judged"] == "graph" else ""
     return "\n".join(
         [
             str(result.artifact),
             f"  model   {backbone.name} from {source}{dropped}",
             f"          {backbone.parameters / 1e6:.2f} M parameters, embeddings {manifest.embedding.dim} wide",
-            f"  engine  {manifest.target} {manifest.precision.built}, up to {manifest.batch.max} crops at once, "
-            f"{size / 1e6:.1f} MB",
+            f"  {'engine' if manifest.is_built else 'bundle'}  {manifest.target} {manifest.precision.built}, "
+            f"up to {manifest.batch.max} crops at once, {size / 1e6:.1f} MB{unbuilt}",
             f"  parity  {parity.crops} crops ({manifest.parity['source']}), {batches} at a time: worst cosine "
-            f"{parity.cosine_min:.7f}, lengths within {parity.norm_ratio_max_deviation:.1g}",
+            f"{parity.cosine_min:.7f}, lengths within {parity.norm_ratio_max_deviation:.1g}{unrun}",
             f"  gate    {gate.name} {gate.status}: {gate.measure} at least {gate.limit:g}",
         ]
     )

@@ -20,7 +20,7 @@ _MACHINE_ID = Path("/etc/machine-id")
 
 
 def vouch(manifest: Manifest) -> None:
-    """Remember that this artifact's engine was built here.
+    """Remember that this artifact's engine, which it must have, was built here.
 
     Raises:
         InvalidFile: the cache cannot be written to.
@@ -37,7 +37,9 @@ def vouch(manifest: Manifest) -> None:
 
 
 def built_here(manifest: Manifest) -> bool:
-    """Whether this artifact's engine was built on this machine by this user, or by root."""
+    """Whether this artifact has an engine that was built on this machine by this user, or by root."""
+    if not manifest.is_built:
+        return False
     try:
         return _mark(manifest).lstat().st_uid in (0, os.geteuid())
     except OSError:

@@ -28,12 +28,16 @@ from reidkit.export.backbones import backbones, find_backbone  # noqa: E402
 from reidkit.export.checkpoints import random_backbone  # noqa: E402
 from reidkit.export.commands.export import export  # noqa: E402
 from reidkit.export.weights import embedded_weights  # noqa: E402
+from reidkit.runtime.artifact import Recipe, built_here, read_recipe  # noqa: E402
 from reidkit.runtime.artifact.digests import sha256_of  # noqa: E402
 from reidkit.runtime.artifact.folder import load_golden, read_artifact  # noqa: E402
-from reidkit.runtime.engines import open_artifact  # noqa: E402
+from reidkit.runtime.engines import engines, open_artifact  # noqa: E402
 from reidkit.runtime.errors import ReidkitError  # noqa: E402
+from reidkit.targets import find_target  # noqa: E402
+from reidkit.targets.commands.build import build  # noqa: E402
 
 PLUG_IN = '''
+import os
 import torch
 from reidkit.export.backbones.card import IMAGENET_256X128, ModelCard
 from reidkit.targets.onnxruntime import OnnxRuntimeTarget
@@ -78,6 +82,15 @@ class ScalingTarget(OnnxRuntimeTarget):
         onnx.save(model, job.onnx_path)
         return super().build(job)
 
+class FarawayTarget(OnnxRuntimeTarget):
+    """A compiler that is only on the box."""
+
+    name, portable = "faraway", True
+
+    def available(self):
+        return None if "ON_THE_BOX" in os.environ else "this is not the box"
+
+FARAWAY = FarawayTarget()
 HALVING, EXPLODING = ScalingTarget("halving", 0.5), ScalingTarget("exploding", float("inf"))
 '''
 
@@ -87,6 +100,7 @@ tiny = tiny_plug_in:CARDS
 [reidkit.targets]
 halving = tiny_plug_in:HALVING
 exploding = tiny_plug_in:EXPLODING
+faraway = tiny_plug_in:FARAWAY
 """
 
 
@@ -151,6 +165,86 @@ def test_an_export_opens_and_answers_as_torch_did(target: str, output: Path) -> 
     with open_artifact(artifact) as engine:
         embeddings = engine.embed(golden.crops.transpose(0, 3, 1, 2), normalize=False)
     np.testing.assert_allclose(embeddings, golden.embeddings, rtol=1e-4, atol=1e-6)
+
+
+def test_what_cannot_be_built_here_is_exported_as_a_bundle_and_built_on_the_box(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = random(output, target="faraway")
+    assert done.exit_code == 0, done.output
+    assert "  bundle  faraway fp32, up to 8 crops at once" in done.stdout
+    assert "by reidkit build" in done.stdout
+    assert "no engine was run here" in done.stdout
+    bundle = output / "tiny-faraway-fp32"
+    manifest, _ = read_artifact(bundle)
+    assert (manifest.is_built, manifest.parity["judged"]) == (False, "graph")
+    assert manifest.gates["embedding"]["status"] == "passed"
+    assert set(manifest.files) == {"graph.onnx", "recipe.json", "golden.npz"}
+    assert run_build(bundle).exit_code == 5
+    monkeypatch.setenv("ON_THE_BOX", "yes")
+    assert run_build(bundle).exit_code == 0
+    golden = load_golden(bundle)
+    with open_artifact(bundle) as engine:
+        embeddings = engine.embed(golden.crops.transpose(0, 3, 1, 2), normalize=False)
+    np.testing.assert_allclose(embeddings, golden.embeddings, rtol=1e-4, atol=1e-6)
+
+
+def test_a_portable_target_that_builds_here_keeps_graph_and_recipe(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ON_THE_BOX", "yes")
+    report = json.loads(random(output, "--json", target="faraway").stdout)
+    manifest, _ = read_artifact(report["artifact"])
+    assert (report["is_built"], manifest.is_built, manifest.parity["judged"]) == (True, True, "engine")
+    assert set(manifest.files) == {"engine.onnx", "graph.onnx", "recipe.json", "golden.npz"}
+
+
+@pytest.mark.parametrize(
+    ("target", "option"), [("tensorrt", "version_compatible=yes"), ("tensorrt_rtx", "compute_capability=8.6")]
+)
+def test_tensorrt_is_exported_without_a_gpu(target: str, option: str, output: Path) -> None:
+    reason = find_target(target).available()
+    if not engines()[target].load().available():
+        pytest.skip("there is a GPU here")
+    done = random(
+        output, "--batch", "1,4,16", "--option", option, "--option", "workspace_mib=64", "--json", target=target
+    )
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    manifest, folder = read_artifact(report["artifact"])
+    name, _, value = option.partition("=")
+    assert read_recipe(manifest, folder) == Recipe(graph="graph.onnx", options={name: value, "workspace_mib": "64"})
+    assert (manifest.batch.max, manifest.batch.buckets) == (16, [1, 4, 16])
+    assert report["is_built"] is (reason is None)
+    assert built_here(manifest) is (reason is None)
+    assert manifest.parity["judged"] == "graph"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "saying"),
+    [
+        (["--option", "wings=two"], 1, "target tensorrt has no option 'wings': known: dla,"),
+        (["--option", "dla=two"], 1, "option dla of target tensorrt cannot be 'two'"),
+        (["--precision", "fp16"], 1, "graphs in fp16 are not written yet"),
+    ],
+    ids=str,
+)
+def test_what_the_target_cannot_do_is_refused_first(arguments: list[str], code: int, saying: str, output: Path) -> None:
+    assert_refused(random(output, *arguments, target="tensorrt"), output, code=code, saying=saying)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--batch", "0"], ["--batch", "8,1"], ["--batch", "1,8,8"], ["--batch", "x"], ["--option", "dla"]],
+    ids=" ".join,
+)
+def test_arguments_of_another_form_are_usage_errors(arguments: list[str], output: Path) -> None:
+    done = random(output, *arguments)
+    assert (done.exit_code, list(output.iterdir())) == (2, [])
+
+
+def run_build(bundle: Path) -> Result:
+    return CliRunner().invoke(build, [str(bundle)])
 
 
 @pytest.fixture(scope="module")
