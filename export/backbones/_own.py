@@ -65,7 +65,8 @@ def card_of_factory(target: str, *, preprocessing: str | None) -> ModelCard:
         return made
     if not isinstance(made, nn.Module):
         raise InvalidInput(
-            f"{target} returns a {type(made).__name__}", remedy="it has to return an nn.Module or ModelCard"
+            f"{target} returns no network but {type(made).__name__}",
+            remedy="it has to return an nn.Module or a ModelCard",
         )
     return ModelCard(
         name=target.replace(":", "."),

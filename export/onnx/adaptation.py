@@ -58,13 +58,16 @@ def write_adapted(given: GivenGraph, path: Path, *, dim: int) -> None:
     )
     try:
         onnx.checker.check_model(adapted, full_check=True)
-        onnx.save_model(adapted, path)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportFailure(f"{given.path} does not become valid ONNX ({_last_line(error)})") from error
+    onnx.save_model(adapted, path)
+    try:
         run_onnx(path)(np.zeros((TRIED, 3, height, width), np.uint8))
-    except Exception as error:  # ONNX's are three classes without a base, ONNX Runtime's have none of their own
-        path.unlink(missing_ok=True)
-        fixed = f"{given.path} is made for {given.batch} at a time and" if given.batch else f"{given.path}"
+    except Exception as error:  # ONNX Runtime's have no base of their own
+        path.unlink()
+        made = f"is made for {given.batch} at a time and " if given.batch else ""
         raise ExportFailure(
-            f"{fixed} cannot be made to take {TRIED} crops ({_last_line(error)})",
+            f"{given.path} {made}cannot be made to take {TRIED} crops ({_last_line(error)})",
             remedy="export it again with a dynamic batch",
         ) from error
 

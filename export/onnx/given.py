@@ -161,8 +161,10 @@ def _batch(path: Path, taken: Any, how: Preprocessing) -> int | None:
     import onnx
 
     kind = taken.type.tensor_type
-    dtype = onnx.TensorProto.DataType.Name(kind.elem_type).lower().replace("float", "float32", 1)
-    dtype = {"float3216": "float16"}.get(dtype, dtype)
+    dtype = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.UINT8: "uint8"}.get(kind.elem_type)
+    if dtype is None:
+        name = onnx.TensorProto.DataType.Name(kind.elem_type).lower()
+        raise InvalidFile(f"{path}: input {taken.name} is {name}", remedy="it has to be float32, or uint8 pixels")
     found = [size.dim_value or None for size in kind.shape.dim]
     wanted = (3, how.height, how.width) if how.layout == "nchw" else (how.height, how.width, 3)
     fits = len(found) == 4 and all(size in (None, expected) for size, expected in zip(found[1:], wanted, strict=True))

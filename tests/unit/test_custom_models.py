@@ -191,7 +191,7 @@ def test_a_function_may_return_a_card(factories: Path) -> None:
         ("nobody:build", InvalidFile, "ModuleNotFoundError: No module named 'nobody'"),
         ("mine:flatt", InvalidFile, "AttributeError: module 'mine' has no attribute 'flatt'"),
         ("mine:broken", InvalidFile, r"OSError: the disk is on fire \(.*mine.py, line 25\)"),
-        ("mine:number", InvalidInput, "returns a int"),
+        ("mine:number", InvalidInput, "returns no network but int"),
     ],
 )
 def test_what_is_no_factory_is_refused(target: str, error: type[Exception], saying: str, factories: Path) -> None:
