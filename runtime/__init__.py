@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from reidkit.runtime.engines import Engine as Engine
     from reidkit.runtime.engines import open_artifact as open_artifact
     from reidkit.runtime.errors import ReidkitError as ReidkitError
+    from reidkit.runtime.pipeline import Camera as Camera
+    from reidkit.runtime.pipeline import MultiCameraTracker as MultiCameraTracker
     from reidkit.runtime.tracking import BotSort as BotSort
     from reidkit.runtime.tracking import BotSortConfig as BotSortConfig
     from reidkit.runtime.tracking import Track as Track
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "BotSort": "tracking",
     "BotSortConfig": "tracking",
+    "Camera": "pipeline",
     "CropBatcher": "batching",
     "Embeddings": "batching",
     "Engine": "engines",
     "Manifest": "artifact.manifest",
+    "MultiCameraTracker": "pipeline",
     "ReidkitError": "errors",
     "Ticket": "batching",
     "Track": "tracking",

@@ -1,0 +1,161 @@
+"""Several cameras, one engine, a tracker each; while frame k-1 is in the engine, frame k is detected in and cut.
+
+camera 0 ─► detect ─► cut ─┐                    ┌─► tracker 0 ─┐
+camera 1 ─► detect ─► cut ─┼─► batches ─► engine ├─► tracker 1 ─┼─► (camera, frame, tracks)
+camera 2 ─► detect ─► cut ─┘                    └─► tracker 2 ─┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import Empty, Queue
+from threading import Event
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.runtime.batching import CropBatcher, Ticket
+from reidkit.runtime.detectors import Detections
+from reidkit.runtime.engines import Engine, have_pixels
+from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.tracking import BotSort, Tracks
+from reidkit.runtime.video.sources import Frame
+
+_STOP_CHECK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """Where frames come from and what is made of them.
+
+    Attributes:
+        source: the frames, iterated once, on the camera's own thread.
+        detect: a frame's detections; called on that thread too.
+        tracker: this camera's alone.
+    """
+
+    source: Iterable[Frame]
+    detect: Callable[[Frame], Detections]
+    tracker: BotSort
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A frame whose crops are on their way: `rows` of its detections."""
+
+    frame: Frame
+    detections: Detections
+    rows: NDArray[np.int64]
+    ticket: Ticket
+
+
+class MultiCameraTracker:
+    """Tracks the people of several cameras at once, each camera by itself.
+
+    A camera that stalls holds the others up no longer than the batcher's deadline and patience. Where the batcher gave
+    crops up, they are tracked by overlap.
+
+    Args:
+        cameras: numbered from 0 in this order.
+        engine: computes all embeddings; stays the caller's to close.
+        batcher: cuts for that engine; by default one of its own, closed when `run` ends; one that is given stays open.
+
+    >>> cameras = [Camera(source=open_source(video), detect=detector.detect, tracker=BotSort())
+    ...            for video in ("entrance.mp4", "shop.mp4")]                             # doctest: +SKIP
+    >>> for camera, frame, tracks in MultiCameraTracker(cameras, engine=engine).run():    # doctest: +SKIP
+    ...     print(camera, frame.index, tracks.ids)
+    """
+
+    def __init__(self, cameras: Sequence[Camera], *, engine: Engine, batcher: CropBatcher | None = None) -> None:
+        if not cameras:
+            raise InvalidInput("no camera is given")
+        if len({id(camera.tracker) for camera in cameras}) < len(cameras):
+            raise InvalidInput("two cameras share a tracker", remedy="give each a BotSort of its own")
+        self._cameras = list(cameras)
+        self._engine = engine
+        self._batcher = batcher
+
+    def run(self) -> Generator[tuple[int, Frame, Tracks], None, None]:
+        """Camera, frame and confirmed tracks, as they come: in order within a camera. Closing it stops all cameras.
+
+        Raises:
+            ReidkitError: a source, a detector, the engine or a tracker of one camera failed; the others are stopped.
+        """
+        batcher = self._batcher or CropBatcher(self._engine)
+        results: Queue[tuple[int, Frame, Tracks]] = Queue(2 * len(self._cameras))
+        stop = Event()
+
+        def follow(number: int) -> None:
+            try:
+                for frame, tracks in self._follow(number, batcher, stop):
+                    results.put((number, frame, tracks))
+            except BaseException:
+                stop.set()
+                raise
+
+        with ThreadPoolExecutor(len(self._cameras), thread_name_prefix="camera") as pool:
+            running = [pool.submit(follow, number) for number in range(len(self._cameras))]
+            try:
+                yield from _until_done(results, running)
+            finally:
+                stop.set()
+                for _ in _until_done(results, running):
+                    continue
+                if self._batcher is None:
+                    batcher.close()
+        for camera in running:
+            camera.result()
+
+    def _follow(self, number: int, batcher: CropBatcher, stop: Event) -> Generator[tuple[Frame, Tracks], None, None]:
+        """One camera's frames, each tracked when the next has been submitted."""
+        camera = self._cameras[number]
+        before: _Seen | None = None
+        for frame in camera.source:
+            seen = self._see(number, frame, batcher)
+            if before is not None:
+                yield before.frame, self._track(camera.tracker, before)
+            before = seen
+            if stop.is_set():
+                return
+        if before is not None:
+            yield before.frame, self._track(camera.tracker, before)
+
+    def _see(self, number: int, frame: Frame, batcher: CropBatcher) -> _Seen:
+        """Detect, and have cut what the tracker will want to see: that depends on its settings, not on its state."""
+        camera = self._cameras[number]
+        detections = camera.detect(frame)
+        wanted = camera.tracker.wanted(detections.boxes_xyxy, detections.scores, classes=detections.classes)
+        height, width = frame.image.shape[:2]
+        rows = wanted[have_pixels(detections.boxes_xyxy[wanted], height=height, width=width)]
+        ticket = batcher.submit(frame.image, detections.boxes_xyxy[rows], camera=number)
+        return _Seen(frame, detections, rows, ticket)
+
+    def _track(self, tracker: BotSort, seen: _Seen) -> Tracks:
+        found = seen.ticket.result()
+        embeddings = np.zeros((len(seen.detections), self._engine.embedding_dim), np.float32)
+        embedded = np.zeros(len(seen.detections), np.bool_)
+        embeddings[seen.rows], embedded[seen.rows] = found.values, found.valid
+        return tracker.update(
+            seen.detections.boxes_xyxy,
+            seen.detections.scores,
+            classes=seen.detections.classes,
+            embeddings=embeddings,
+            embedded=embedded,
+            frame=seen.frame.image,
+            timestamp_s=seen.frame.timestamp_s,
+        )
+
+
+def _until_done(
+    results: Queue[tuple[int, Frame, Tracks]], running: Sequence[Future[None]]
+) -> Generator[tuple[int, Frame, Tracks], None, None]:
+    """What the cameras' threads put, until they have ended and all was taken."""
+    while True:
+        ended = all(camera.done() for camera in running)
+        try:
+            yield results.get(block=not ended, timeout=None if ended else _STOP_CHECK_S)
+        except Empty:
+            if ended:
+                return
