@@ -63,7 +63,7 @@ def predict(table: TrackTable, rows: Rows) -> None:
 def predict_over(table: TrackTable, rows: Rows, steps: float) -> None:
     """Move tracks any number of frames on, as so many times `predict` would.
 
-    Only sizes grow or shrink on for one frame at the most: beyond what is seen they soon are nonsense.
+    Only sizes go on growing or shrinking for one frame at the most, as those of lost tracks do not at all.
     """
     if steps == 1:
         predict(table, rows)
@@ -72,15 +72,15 @@ def predict_over(table: TrackTable, rows: Rows, steps: float) -> None:
     velocity = table.velocity[rows]
     velocity[table.state[rows] != TrackState.TRACKED, 2:] = 0
     cov_mixed, cov_velocity = table.cov_mixed[rows], table.cov_velocity[rows]
-    time = np.array([steps, steps, min(steps, 1), min(steps, 1)])
-    # Sums over the steps of the noise that each adds, carried on to the last: of 1, of k and of k squared, k < steps.
+    reach = np.array([steps, steps, min(steps, 1), min(steps, 1)])
+    # The noise of a step's speed is carried on through the steps left, k < steps: sums of k and of k squared.
     first, second = steps * (steps - 1) / 2, steps * (steps - 1) * (2 * steps - 1) / 6
-    table.position[rows] += time * velocity
+    table.position[rows] += reach * velocity
     table.velocity[rows] = velocity
-    table.cov_position[rows] += time * (2 * cov_mixed + time * cov_velocity) + size_squared * (
+    table.cov_position[rows] += steps * (2 * cov_mixed + steps * cov_velocity) + size_squared * (
         steps * POSITION_NOISE**2 + second * VELOCITY_NOISE**2
     )
-    table.cov_mixed[rows] += time * cov_velocity + size_squared * (first * VELOCITY_NOISE**2)
+    table.cov_mixed[rows] += steps * cov_velocity + size_squared * (first * VELOCITY_NOISE**2)
     table.cov_velocity[rows] += size_squared * (steps * VELOCITY_NOISE**2)
     if table.coupled:
         coupling = table.cov_xy[rows]
