@@ -116,14 +116,12 @@ def this_machine() -> dict[str, str]:
 
 def _fitting(destination: Path, manifest: Manifest, recipe: Recipe) -> Manifest | None:
     """The manifest of an artifact at `destination` that was built by this recipe and opens on this box."""
-    if not destination.exists():
-        return None
-    there, _ = read_artifact(destination)
-    if any(there.files.get(name) != manifest.files[name] for name in (recipe.graph, RECIPE_FILE)):
-        return None
     try:
+        there, _ = read_artifact(destination)
+        if any(there.files.get(name) != manifest.files[name] for name in (recipe.graph, RECIPE_FILE)):
+            return None
         open_artifact(destination).close()
-    except (EngineNotBuilt, ArtifactUntrusted):
+    except (ArtifactInvalid, ArtifactUntrusted, EngineNotBuilt):
         return None
     return there
 

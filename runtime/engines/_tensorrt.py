@@ -11,6 +11,7 @@ and is tested. **What speaks to a device was not run on one**; its names are hel
 from __future__ import annotations
 
 import platform
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -112,10 +113,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 class VendorLog:
-    """What the library said went wrong. It keeps one log a process, whichever object it is handed to."""
+    """What the library said went wrong, the last of it. A library has one log a process, that of its first object."""
 
     def __init__(self, trt: ModuleType) -> None:
-        said: list[str] = []
+        said: deque[str] = deque(maxlen=20)
         errors = (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR)
 
         class Logger(trt.ILogger):  # type: ignore[misc, name-defined]

@@ -92,6 +92,13 @@ def test_another_graph_under_the_same_name_is_built(bundle: Path, tmp_path: Path
     assert result.manifest.files["graph.onnx"] == read_artifact(other)[0].files["graph.onnx"]
 
 
+def test_a_damaged_build_is_replaced(bundle: Path, tmp_path: Path) -> None:
+    build_bundle(bundle, output=tmp_path / "built")
+    (tmp_path / "built" / "tiny" / "engine.onnx").unlink()
+    assert build_bundle(bundle, output=tmp_path / "built").is_new
+    open_artifact(tmp_path / "built" / "tiny").close()
+
+
 def test_an_engine_for_another_version_is_built_again(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_bundle(bundle)
     load = OnnxRuntimeEngine._load
