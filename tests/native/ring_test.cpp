@@ -53,14 +53,14 @@ struct Random {
 
     // Often nothing, sometimes another thread's turn, seldom a stall.
     void stall() {
-        const unsigned kind = below(600);
+        const unsigned kind = below(2000);
         if (kind == 0) std::this_thread::sleep_for(std::chrono::microseconds(below(3000)));
         if (kind < 20) std::this_thread::yield();
     }
 };
 
 struct Round {
-    Ring ring{buffers, rows, millisecond / 2, ~uint64_t(0) - 20};
+    Ring ring{buffers, rows, millisecond / 10, ~uint64_t(0) - 20};
     std::vector<Row> memory = std::vector<Row>(buffers * rows);
     std::atomic<uint64_t> committed{0}, recaptured{0}, received{0}, batches{0};
     std::atomic<bool> stop{false};
@@ -94,7 +94,7 @@ struct Round {
             } else {
                 write(claim, ticket, index, random);
                 random.stall();
-                const Time deadline = MachineAtomics::now() + random.below(2) * millisecond;
+                const Time deadline = MachineAtomics::now() + random.below(3) * millisecond / 20;
                 if (ring.commit(claim, {ticket, camera, index, deadline}))
                     committed.fetch_add(claim.count, std::memory_order_relaxed);
             }
@@ -132,7 +132,7 @@ struct Round {
             };
             check();
             random.stall();
-            if (random.below(30) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(random.below(4)));
+            if (random.below(300) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(random.below(4)));
             check();
             received.fetch_add(static_cast<uint64_t>(std::popcount(batch.rows)), std::memory_order_relaxed);
             batches.fetch_add(1, std::memory_order_relaxed);
