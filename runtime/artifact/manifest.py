@@ -1,7 +1,7 @@
 """`manifest.json`: everything the box must know about an artifact, and nothing it has to guess.
 
 The dataclasses mirror the JSON one to one; `manifest.schema.json` beside this file documents every key. Reading
-is strict: an unknown key, a missing key or a value of another type is `ArtifactInvalid`, never a default.
+is strict: an unknown key, a missing key (but `ensemble`) or a value of another type is `ArtifactInvalid`.
 """
 
 from __future__ import annotations
@@ -82,6 +82,50 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartInfo:
+    """One network of an ensemble.
+
+    Attributes:
+        dim: width of its embedding.
+        weight: length of its embedding in the joined one.
+        preprocessing: the crops it was made for. The graph derives them from those that the engine takes, but for the
+            kernel of their resizing, which is the engine's.
+    """
+
+    name: str
+    parameters: int
+    weights: Weights
+    dim: int
+    weight: float
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectionInfo:
+    """Principal axes onto which joined embeddings are projected, the mean taken off.
+
+    Attributes:
+        joined_dim: width before.
+        crops: on how many crops they were found.
+        source: where those crops are from.
+        explained: share of the crops' variance that is along them.
+    """
+
+    joined_dim: int
+    crops: int
+    source: str
+    explained: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsembleInfo:
+    """Networks in one graph, their embeddings joined in this order: each of unit length, times its weight."""
+
+    parts: list[PartInfo]
+    projection: ProjectionInfo | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
     """Width as measured on the built engine, and who divides by the L2 norm."""
 
@@ -120,6 +164,8 @@ class Manifest:
 
     Attributes:
         name: folder name the artifact was published under.
+        backbone: the network; of an ensemble its parts' names and files, each joined by ``+``, and their sum.
+        ensemble: the networks of an ensemble, None for a single one.
         target: what it was built for, e.g. ``"openvino"``; `engine` names the runtime engine that opens it.
         engine_file: file that engine opens, relative to the folder; empty in a bundle, which is built on the box.
         toolchain: versions of the libraries that built it, and what else its engine is bound to.
@@ -136,6 +182,7 @@ class Manifest:
     created: str
     reidkit_version: str
     backbone: BackboneInfo
+    ensemble: EnsembleInfo | None = None
     preprocessing: Preprocessing
     embedding: Embedding
     batch: Batch

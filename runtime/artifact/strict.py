@@ -1,4 +1,7 @@
-"""Dataclasses from plain values, as JSON and YAML give them: exactly their fields, exactly their types, no defaults."""
+"""Dataclasses from plain values, as JSON and YAML give them: exactly their fields, exactly their types.
+
+Only a field with a default may be left out.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,10 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         hints = get_type_hints(kind)
         if unknown := sorted(set(value) - set(hints), key=str):
             raise Mismatch(f"unknown key {where}.{unknown[0]}")
-        if missing := sorted(set(hints) - set(value)):
+        optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
+        if missing := sorted(set(hints) - set(value) - optional):
             raise Mismatch(f"missing key {where}.{missing[0]}")
-        return kind(**{key: _build(hint, value[key], f"{where}.{key}") for key, hint in hints.items()})  # type: ignore[operator]
+        return kind(**{key: _build(hints[key], item, f"{where}.{key}") for key, item in value.items()})  # type: ignore[operator]
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         _expect(value in arguments, where, f"one of {', '.join(map(repr, arguments))}", value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import MISSING
 from importlib.resources import files
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -11,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 from tiny_manifest import Tiny, tiny_manifest
 
-from reidkit.runtime.artifact.manifest import FileRecord, Manifest
+from reidkit.runtime.artifact.manifest import EnsembleInfo, FileRecord, Manifest, PartInfo, ProjectionInfo
 from reidkit.runtime.errors import ArtifactInvalid
 
 SCHEMA = json.loads((files("reidkit.runtime.artifact") / "manifest.schema.json").read_text())
@@ -35,7 +36,8 @@ def documents(schema: dict[str, Any], kind: Any) -> None:
         schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
-        assert list(schema["properties"]) == schema["required"] == list(hints)
+        assert list(schema["properties"]) == list(hints)
+        assert schema["required"] == [each.name for each in dataclasses.fields(kind) if each.default is MISSING]
         assert schema["additionalProperties"] is False
         assert schema["description"]
         for key, hint in hints.items():
@@ -92,6 +94,7 @@ def test_every_key_is_described() -> None:
         (["files"], [], "manifest.files must be an object"),
         (["files", "a"], None, "manifest.files.a must be an object"),
         (["backbone"], "osnet", "manifest.backbone must be an object"),
+        (["ensemble"], {"parts": []}, r"missing key manifest\.ensemble\.projection"),
     ],
 )
 def test_what_does_not_fit_is_named(manifest: Manifest, path: list[str | int], value: object, message: str) -> None:
@@ -109,6 +112,27 @@ def test_a_missing_key_is_named(manifest: Manifest) -> None:
     del raw["preprocessing"]["resize"]["antialias"]
     with pytest.raises(ArtifactInvalid, match=r"missing key manifest\.preprocessing\.resize\.antialias"):
         Manifest.from_json(json.dumps(raw))
+
+
+def test_a_manifest_from_before_ensembles_is_read(manifest: Manifest) -> None:
+    raw = json.loads(manifest.to_json())
+    assert raw.pop("ensemble") is None
+    assert Manifest.from_json(json.dumps(raw)) == manifest
+
+
+def test_the_parts_of_an_ensemble_are_read(manifest: Manifest) -> None:
+    backbone = manifest.backbone
+    part = PartInfo(
+        name="tiny",
+        parameters=320,
+        weights=backbone.weights,
+        dim=12,
+        weight=0.5,
+        preprocessing=manifest.preprocessing,
+    )
+    projection = ProjectionInfo(joined_dim=24, crops=100, source="folder crops", explained=0.75)
+    whole = dataclasses.replace(manifest, ensemble=EnsembleInfo(parts=[part, part], projection=projection))
+    assert Manifest.from_json(whole.to_json()) == whole
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "7", '"manifest"', "\xff", b"\xff\xfe\x00", "[" * 100_000])
