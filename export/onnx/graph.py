@@ -3,11 +3,12 @@
     images (batch, 3, H, W) uint8 ─ Cast ─ Mul ─ Add ─ backbone ─ embeddings (batch, D) float32
 
 The normalisation is in the graph, so that nobody has to know it; L2 is not, because half precision clamps it and INT8
-blurs it. The same module with the same weights gives the same bytes.
+blurs it. A node's name begins with the path of its module. The same module with the same weights gives the same bytes.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import logging
@@ -112,6 +113,7 @@ def write_onnx(embedder: CropEmbedder, path: Path) -> None:
                 verbose=False,
             )
         model = program.model_proto  # type: ignore[union-attr]  # None only without dynamo
+        _name_by_module(model)
         _forget_origin(model)
         onnx.checker.check_model(model, full_check=True)
     except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -122,6 +124,14 @@ def write_onnx(embedder: CropEmbedder, path: Path) -> None:
             remedy="let it take that number from x.shape[0], not from len(x) or a constant",
         )
     onnx.save_model(model, path)
+
+
+def _name_by_module(model: Any) -> None:
+    """Put the path of the module that a node comes from before its name: ``backbone.join/node_cat``."""
+    for node in model.graph.node:
+        notes = {note.key: note.value for note in node.metadata_props}
+        scopes = ast.literal_eval(notes.get("pkg.torch.onnx.name_scopes", "[]"))  # of modules, then the operator's own
+        node.name = "/".join([*scopes[-2:-1], node.name]).lstrip("/")
 
 
 def _forget_origin(model: Any) -> None:
