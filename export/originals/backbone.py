@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,34 @@ from reidkit.export.weights import DEFAULT, LICENCE, embedded_weights
 from reidkit.runtime.artifact.manifest import BackboneInfo, Weights
 
 
-def trained_original(card: ModelCard | None, weights: Path | None) -> Original:
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedBackbone:
+    """A network with its weights, in evaluation mode, and where they are from."""
+
+    card: ModelCard
+    module: nn.Module
+    weights: Weights
+
+    @property
+    def info(self) -> BackboneInfo:
+        """What the manifest says of it."""
+        parameters = sum(parameter.numel() for parameter in self.module.parameters())
+        return BackboneInfo(name=self.card.name, parameters=parameters, weights=self.weights)
+
+    def original(self) -> Original:
+        """The network as something to export."""
+        embedder = CropEmbedder(self.module, self.card.preprocessing)
+        return Original(
+            backbone=self.info,
+            preprocessing=self.card.preprocessing,
+            reference="torch",
+            libraries=("torch", "onnx", "onnxscript"),
+            embed=embedder.embed,
+            write_onnx=partial(write_onnx, embedder),
+        )
+
+
+def trained_backbone(card: ModelCard | None, weights: Path | None) -> LoadedBackbone:
     """A backbone with trained weights.
 
     Args:
@@ -31,7 +59,7 @@ def trained_original(card: ModelCard | None, weights: Path | None) -> Original:
     card = card or identify(checkpoint)
     module, dropped = load_backbone(card, checkpoint)
     embedded = weights is None
-    return _original(
+    return LoadedBackbone(
         card,
         module,
         Weights(
@@ -44,20 +72,17 @@ def trained_original(card: ModelCard | None, weights: Path | None) -> Original:
     )
 
 
-def random_original(card: ModelCard) -> Original:
-    """A backbone with random weights, always the same ones, to try a target out."""
+def untrained_backbone(card: ModelCard, *, seed: int = 0) -> LoadedBackbone:
+    """A backbone with random weights, always the same ones for the same seed."""
     weights = Weights(source="random", file=None, sha256=None, licence=None, dropped_keys=[])
-    return _original(card, random_backbone(card), weights)
+    return LoadedBackbone(card, random_backbone(card, seed=seed), weights)
 
 
-def _original(card: ModelCard, module: nn.Module, weights: Weights) -> Original:
-    embedder = CropEmbedder(module, card.preprocessing)
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    return Original(
-        backbone=BackboneInfo(name=card.name, parameters=parameters, weights=weights),
-        preprocessing=card.preprocessing,
-        reference="torch",
-        libraries=("torch", "onnx", "onnxscript"),
-        embed=embedder.embed,
-        write_onnx=partial(write_onnx, embedder),
-    )
+def trained_original(card: ModelCard | None, weights: Path | None = None) -> Original:
+    """A backbone with trained weights; arguments and errors of `trained_backbone`."""
+    return trained_backbone(card, weights).original()
+
+
+def random_original(card: ModelCard) -> Original:
+    """A backbone with random weights, to try a target out."""
+    return untrained_backbone(card).original()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.runtime.artifact.manifest import BackboneInfo, Preprocessing
+from reidkit.runtime.artifact.manifest import BackboneInfo, EnsembleInfo, Preprocessing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -18,6 +18,7 @@ class Original:
 
     Attributes:
         backbone: its name, its size and where its weights are from, for the manifest.
+        ensemble: its parts, for the manifest, where it has several.
         preprocessing: what its graph takes: uint8, nchw, normalised in the graph.
         reference: what computes `embed`, for messages and the manifest.
         libraries: what `write_onnx` works with; the manifest records their versions.
@@ -27,6 +28,7 @@ class Original:
     """
 
     backbone: BackboneInfo
+    ensemble: EnsembleInfo | None = None
     preprocessing: Preprocessing
     reference: str
     libraries: tuple[str, ...]
