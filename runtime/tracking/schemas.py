@@ -43,21 +43,19 @@ class _Schema:
 
 def read_config(path: str | Path, *, schema: str | None, frame_rate: float | None) -> BotSortConfig:
     """See `BotSortConfig.load`."""
-    source = _locate(Path(path))
-    try:
-        mapping = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidFile(f"cannot read tracker settings from {path} ({' '.join(str(error).split())})") from error
-    mapping = {} if mapping is None else mapping
-    if not isinstance(mapping, dict) or not all(isinstance(key, str) for key in mapping):
-        raise InvalidFile(f"{path} must hold 'key: value' lines, found {type(mapping).__name__}")
-    declared = mapping.pop("schema", None)
+    mapping, declared = _read(path)
     if schema is not None and declared is not None and schema != declared:
         raise InvalidConfig(f"{path} says schema: {declared}, but schema {schema!r} was asked for")
     try:
         return convert(schema or declared or recognise_schema(mapping), mapping, frame_rate=frame_rate)
     except InvalidConfig as error:
         raise InvalidConfig(f"{path}: {error.message}", remedy=error.remedy) from error
+
+
+def schema_of(path: str | Path) -> str:
+    """The schema that a settings file declares, else the one its keys show; errors as for `BotSortConfig.load`."""
+    mapping, declared = _read(path)
+    return declared or recognise_schema(mapping)
 
 
 def convert(schema: str, mapping: Mapping[str, Any], *, frame_rate: float | None) -> BotSortConfig:
@@ -81,6 +79,19 @@ def convert(schema: str, mapping: Mapping[str, Any], *, frame_rate: float | None
     if "track_buffer" in settings:
         fields["max_lost_frames"] = int(rate / 30.0 * settings["track_buffer"])  # it counts frames at 30 frames/s
     return BotSortConfig(**fields)
+
+
+def _read(path: str | Path) -> tuple[Fields, str | None]:
+    """The keys of a settings file, and the schema it declares."""
+    source = _locate(Path(path))
+    try:
+        mapping = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidFile(f"cannot read tracker settings from {path} ({' '.join(str(error).split())})") from error
+    mapping = {} if mapping is None else mapping
+    if not isinstance(mapping, dict) or not all(isinstance(key, str) for key in mapping):
+        raise InvalidFile(f"{path} must hold 'key: value' lines, found {type(mapping).__name__}")
+    return mapping, mapping.pop("schema", None)
 
 
 def _locate(path: Path) -> Any:
