@@ -47,16 +47,10 @@ class Backdrop:
     def __init__(self, scene: Scene, camera: Camera, motion: CameraMotion, *, rng: np.random.Generator) -> None:
         # The corners of the picture when the camera is turned farthest are the corners of all that it sees.
         x, y = camera.farthest(motion).straight(np.array([camera.width]), np.array([[0], [camera.height]]))
-        self._beside, self._above = int(x[0]) - camera.width + 2, 2 - int(y[0, 0])
-        below = int(y[1, 0]) - camera.height + 2
-        prospect = Prospect(
-            camera,
-            left=self._beside,
-            top=self._above,
-            height=self._above + camera.height + below,
-            width=camera.width + 2 * self._beside,
-        )
-        self._ground = Layer(-self._beside, -self._above, _levels(paint_street(scene, prospect, rng)))
+        beside, above, below = int(x[0]) - camera.width + 2, 2 - int(y[0, 0]), int(y[1, 0]) - camera.height + 2
+        height, width = above + camera.height + below, camera.width + 2 * beside
+        prospect = Prospect(camera, left=beside, top=above, height=height, width=width)
+        self._ground = Layer(-beside, -above, _levels(paint_street(scene, prospect, rng)))
         self._camera, self._scene = camera, scene
         self._pillars: dict[int, Layer] = {}
 

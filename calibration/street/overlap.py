@@ -152,7 +152,7 @@ def _description(view: StreetView, sequence: WrittenSequence, folder: Path) -> d
         "height": camera.height,
         "motion": view.motion,
         "camera": {"ground": [camera.x, camera.z], "height_m": camera.eye_m},
-        "image_to_ground": [view.camera_at(frame).image_to_ground().tolist() for frame in moments],
+        "image_to_ground": [view.camera_at(frame).image_to_ground().round(9).tolist() for frame in moments],
         "ground_seen": _rounded(ground_seen(camera)),
     }
 

@@ -39,19 +39,13 @@ def paint_pillar(pillar: Pillar, camera: Camera) -> Canvas:
     widest = max(drums[0].below, drums[1].below)
     canvas.paint(canvas.ellipse((x, foot), (widest * radius, 0.23 * widest * radius)), np.asarray(drums[0].color) * 0.7)
     for drum in drums:
-        low, high = (
-            (foot - drum.low * scale, x, drum.below * radius),
-            (foot - drum.high * scale, x, drum.above * radius),
-        )
+        low = foot - drum.low * scale, x, drum.below * radius
+        high = foot - drum.high * scale, x, drum.above * radius
         _lay(canvas, canvas.outline([high, low]), drum.color, sun, is_fluted=drum.is_fluted)
     if not is_column:
         for (middle, width, low_m, high_m), color in zip(_POSTERS, (*pillar.posters, pillar.posters[1]), strict=True):
-            at, half_width, top, bottom = (
-                x + middle * radius,
-                width * radius,
-                foot - high_m * scale,
-                foot - low_m * scale,
-            )
+            at, half_width = x + middle * radius, width * radius
+            top, bottom = foot - high_m * scale, foot - low_m * scale
             line = top + 0.25 * (bottom - top)
             _lay(canvas, canvas.outline([(top, at, half_width), (bottom, at, half_width)]), color, sun)
             print_ = canvas.outline([(line, at, 0.7 * half_width), (line + 0.09 * scale, at, 0.7 * half_width)])

@@ -112,12 +112,17 @@ class Row:
     @property
     def houses_z(self) -> float:
         """Where the fronts stand."""
-        return _MIDDLE_Z + self.side * _HOUSES_M
+        return _from_middle(self.side, _HOUSES_M)
 
     @property
     def kerb_z(self) -> float:
         """Where the walk before the houses begins."""
-        return _MIDDLE_Z + self.side * _KERB_M
+        return _from_middle(self.side, _KERB_M)
+
+    @property
+    def trees_z(self) -> float:
+        """Where the trees stand."""
+        return _from_middle(self.side, _TREES_M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,7 @@ class Scene:
         beam = self.pillars[0].z
         near, far = (beam + SHADOW_LENGTH * sun_z * height for height in BEAM_Y)
         lit = lit * (1 - np.clip(np.minimum(z - near + 0.4, far + 0.4 - z) / 0.25 + 0.5, 0, 1))
-        trees_z = _MIDDLE_Z + self.row.side * _TREES_M
+        trees_z = self.row.trees_z
         for tree in self.row.trees if z.size and z.max() > trees_z - 1 and z.min() < trees_z + 4 else ():
             for tuft_x, tuft_y, radius in tree.tufts:
                 dx = x - tree.x - tuft_x - SHADOW_LENGTH * sun_x * tuft_y
@@ -195,14 +200,19 @@ def _random_houses(rng: np.random.Generator, sight: Sight) -> tuple[House, ...]:
 
 
 def _random_trees(rng: np.random.Generator, sight: Sight) -> tuple[Tree, ...]:
-    z = _MIDDLE_Z + sight.side * _TREES_M
+    z = _from_middle(sight.side, _TREES_M)
     return tuple(_random_tree(rng, x + between(rng, -1, 1), z) for x in np.arange(*_ends(sight), 5.5).tolist())
 
 
 def _ends(sight: Sight) -> tuple[float, float]:
     """From where to where a row fills a camera's view, with something to spare."""
-    z = _MIDDLE_Z + sight.side * _HOUSES_M
+    z = _from_middle(sight.side, _HOUSES_M)
     return sight.at(z, -1) - 8, sight.at(z, 1) + 8
+
+
+def _from_middle(side: int, metres: float) -> float:
+    """The z that lies so far from the street's middle."""
+    return _MIDDLE_Z + side * metres
 
 
 def _random_house(rng: np.random.Generator, left: float, *, before: House | None) -> House:

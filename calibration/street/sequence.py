@@ -10,10 +10,10 @@ FOLDER/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +52,6 @@ class WrittenSequence:
     detections: int
 
 
-class _Sink(Protocol):
-    def write(self, image: NDArray[np.uint8], /) -> None: ...
-
-
 def write_sequence(
     street: Street, folder: Path, *, images: bool = False, on_frame: Callable[[int], None] | None = None
 ) -> WrittenSequence:
@@ -90,9 +86,10 @@ def write_frames(
             (new / file).parent.mkdir(parents=True)
         truth = stack.enter_context((new / TRUTH).open("w", encoding="ascii"))
         found = stack.enter_context((new / DETECTIONS).open("w", encoding="ascii"))
-        sink = stack.enter_context(
-            _images(new / IMAGES) if images else VideoSink.open(new / VIDEO, frame_rate=config.fps)
-        )
+        if images:
+            write_image = _image_writer(new / IMAGES)
+        else:
+            write_image = stack.enter_context(VideoSink.open(new / VIDEO, frame_rate=config.fps)).write
         (new / SEQUENCE_INFO).write_text(
             f"[Sequence]\nname={folder.name}\nimDir={IMAGES}\nframeRate={config.fps:g}\nseqLength={config.frames}\n"
             f"imWidth={config.width}\nimHeight={config.height}\nimExt=.jpg\n",
@@ -101,7 +98,7 @@ def write_frames(
         seen: set[int] = set()
         boxes = detections = 0
         for number, frame in enumerate(frames, 1):
-            sink.write(frame.image)
+            write_image(frame.image)
             truth.writelines(_truth_lines(number, frame))
             found.writelines(_detection_lines(number, frame))
             seen.update(frame.ids.tolist())
@@ -134,25 +131,18 @@ def _xywh(box_xyxy: NDArray[np.float64]) -> str:
     return f"{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f}"
 
 
-@contextmanager
-def _images(folder: Path) -> Iterator[_Sink]:
+def _image_writer(folder: Path) -> Callable[[NDArray[np.uint8]], None]:
     """Writes frames as numbered images."""
     try:
         import cv2
     except ImportError as error:
         raise MissingDependency("OpenCV", extra="video", purpose="writing images") from error
     folder.mkdir()
-    yield _ImageSink(cv2, folder)
+    numbers = count(1)
 
-
-class _ImageSink:
-    def __init__(self, cv2: Any, folder: Path) -> None:
-        self._cv2: Any = cv2
-        self._folder = folder
-        self._number = 0
-
-    def write(self, image: NDArray[np.uint8], /) -> None:
-        self._number += 1
-        path = self._folder / f"{self._number:06d}.jpg"
-        if not self._cv2.imwrite(str(path), image, [self._cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
+    def write(image: NDArray[np.uint8]) -> None:
+        path = folder / f"{next(numbers):06d}.jpg"
+        if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
             raise InvalidFile(f"cannot write {path}", remedy="make room for it")
+
+    return write

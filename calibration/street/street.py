@@ -107,7 +107,7 @@ class Street:
             light=Light(config.frames / config.fps, rng=_generator(light)),
             frame_rate=config.fps,
         )
-        others = (replace(scene, row=random_row(*of_view)) for of_view in zip(rngs[1:], sights[1:], strict=True))
+        others = (replace(scene, row=random_row(rng, sight)) for rng, sight in zip(rngs[1:], sights[1:], strict=True))
         self.views = tuple(
             StreetView(
                 name=f"view{number}",

@@ -115,7 +115,8 @@ def _paint_tree(canvas: Canvas, tree: Tree, camera: Camera) -> None:
 def _paint_beam(canvas: Canvas, z: float, prospect: Prospect) -> None:
     """The beam over the colonnade: nobody is tall enough to be seen before it."""
     camera = prospect.camera
-    ahead = _ahead(camera, z, (np.arange(prospect.width) + 0.5 - prospect.left - camera.center_x) / camera.focal)
+    columns = np.arange(prospect.width, dtype=np.float64) + 0.5 - prospect.left
+    ahead = _ahead(camera, z, (columns - camera.center_x) / camera.focal)
     low, high = (camera.horizon_y + (camera.eye_m - y) * (camera.focal / ahead) for y in BEAM_Y)
     edge = 0.14 * camera.focal / ahead
     for top, bottom, shade in ((high, low, 0.94), (high, high + edge, 1.04), (low - edge, low, 0.78)):
