@@ -49,10 +49,17 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """A motion and the share of the landmarks in sight that agree with it."""
+    """A motion found.
+
+    Attributes:
+        affine: (2, 3), in pixels of the working size.
+        agreeing: share of the landmarks in sight that agree with it.
+        settled: whether improving it had come to an end.
+    """
 
     affine: Affine
-    agreeing: float
+    agreeing: float = 0.0
+    settled: bool = False
 
 
 class Landmarks:
@@ -77,9 +84,6 @@ class Landmarks:
         gain, offset = (self._brightness - 128) / 64, np.ones(len(x))
         self._jacobian = np.stack([zoom, turn, gradient_x, gradient_y, gain, offset], axis=1).astype(np.float32)
 
-    def __len__(self) -> int:
-        return len(self._x)
-
     def align(self, view: View, start: Affine, *, steps: int = 8, precision: float = 0.01) -> Alignment:
         """How the landmarks' picture moved into that of `view`, from a first idea on that is right to a few pixels.
 
@@ -94,27 +98,28 @@ class Landmarks:
             where there are too few landmarks.
         """
         affine, exposure = start, np.zeros(2, np.float32)
-        first, misfit_at_start = Alignment(start, 0.0), np.inf
+        first, misfit_at_start = Alignment(start), np.inf
         for step in range(steps + 1):
             x, y = self._mapped(affine)
             seen = self._in_sight(view, x, y)
             if np.count_nonzero(seen) < _MIN_LANDMARKS:
-                return Alignment(start, 0.0)
+                return Alignment(start)
             difference = _sample(view.picture, x, y) - self._brightness - self._jacobian[:, 4:] @ exposure
             if step == 0:
                 exposure[1] = np.median(difference[seen])
                 difference -= exposure[1]
             size = np.abs(difference)
             misfit = float(np.median(size[seen]))
-            found = Alignment(affine, float(np.mean(size[seen] < _AGREEING * self._steepness[seen])))
-            if step == 0:
-                first, misfit_at_start = found, misfit
             reach = _TUKEY * max(1.0, 1.4826 * misfit)
             weight = np.where(seen, np.square(1 - np.square(size / reach).clip(max=1)), 0)
             weighted = self._jacobian * weight[:, None]
             normal = (weighted.T @ self._jacobian).astype(np.float64) + _STIFFNESS * np.eye(6)
             change = np.linalg.solve(normal, weighted.T @ difference)
-            if np.abs(change[:4]).max() < precision:
+            settled = bool(np.abs(change[:4]).max() < precision)
+            found = Alignment(affine, float(np.mean(size[seen] < _AGREEING * self._steepness[seen])), settled)
+            if step == 0:
+                first, misfit_at_start = found, misfit
+            if settled:
                 break
             exposure += change[4:].astype(np.float32)
             affine = self._composed(affine, change)
@@ -130,7 +135,7 @@ class Landmarks:
     def _in_sight(self, view: View, x: Floats, y: Floats) -> NDArray[np.bool_]:
         """Which landmarks are within the picture there, and not behind people."""
         height, width = self._shape
-        seen = (x >= 1) & (x < width - 2) & (y >= 1) & (y < height - 2)
+        seen: NDArray[np.bool_] = (x >= 1) & (x < width - 2) & (y >= 1) & (y < height - 2)
         column, row = np.where(seen, x, 0).astype(np.int32), np.where(seen, y, 0).astype(np.int32)
         seen &= ~view.people[row // CELL, column // CELL]
         return seen

@@ -41,11 +41,12 @@ class AutoMotion:
     """
 
     STILL = 0.1  # pixels of the frame
-    MIN_AGREEING = 0.5  # of the landmarks, for a camera that stands; else it is looked at closely
+    MIN_AGREEING = 0.6  # of the landmarks, for a camera that stands; else it is looked at closely
     COARSE_PIXELS = 70_000
     COARSE_CORNERS = 150
     MIN_FOLLOWED = 0.25  # of the corners, for two pictures to show the same place
     MIN_CORNERS = 8
+    MAX_ZOOM = 2.0  # in one frame, either way
 
     def __init__(self, *, pixels: int, points: int) -> None:
         self._cv2 = load_opencv("auto")
@@ -71,7 +72,7 @@ class AutoMotion:
             return identity()
         if self._stands_on is not None:
             found = self._stands_on.align(view, identity())
-            if found.agreeing >= self.MIN_AGREEING:
+            if found.settled and found.agreeing >= self.MIN_AGREEING:
                 return self._settled(found.affine, self._stands_on, shrunk)
         landmarks = Landmarks(self._cv2, last, count=self._points)
         coarse = self._follow_corners(last, view)
@@ -109,7 +110,8 @@ class AutoMotion:
         )
         if affine is None or np.count_nonzero(agreeing) < max(self.MIN_CORNERS, self.MIN_FOLLOWED * len(corners)):
             return None
-        return _enlarged(affine, shrunk)
+        zoom = float(np.hypot(*affine[:, 0]))
+        return _enlarged(affine, shrunk) if 1 / self.MAX_ZOOM < zoom < self.MAX_ZOOM else None
 
 
 def _shrink(cv2: Any, grey: Grey, pixels: int) -> tuple[Grey, int]:

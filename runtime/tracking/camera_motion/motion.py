@@ -97,4 +97,5 @@ def covered(shape: tuple[int, int], people_xyxy: Boxes, shrunk: float | tuple[fl
 
 def mask_of(background: NDArray[np.bool_]) -> Grey:
     """The mask that OpenCV's functions take: 255 where they may look."""
-    return np.where(background, np.uint8(255), np.uint8(0))
+    mask: Grey = background.astype(np.uint8) * np.uint8(255)
+    return mask
