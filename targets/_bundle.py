@@ -69,9 +69,12 @@ def build_bundle(path: str | Path, *, output: Path | None = None, again: bool = 
             f"{manifest.name} carries no recipe to build its engine by", remedy="export it again with reid-export"
         )
     destination = folder if output is None else output / folder.name
+    target, precision = _what_builds(manifest, recipe)
+    engine: type[EngineBase] = engines()[target.engine].load()
+    _expect_possible(manifest, "run", engine.available())
     if not again and (there := _fitting(destination, manifest, recipe)):
         return BuildResult(artifact=destination, manifest=there, is_new=False)
-    target, engine, precision = _usable(manifest, recipe)
+    _expect_possible(manifest, "built", target.available())
     try:
         with publication(destination) as new:
             for name in (recipe.graph, RECIPE_FILE, GOLDEN_FILE):
@@ -126,17 +129,18 @@ def _fitting(destination: Path, manifest: Manifest, recipe: Recipe) -> Manifest 
     return there
 
 
-def _usable(manifest: Manifest, recipe: Recipe) -> tuple[Target, type[EngineBase], Precision]:
-    """Target, engine and precision, if the one can build and the other run here."""
+def _what_builds(manifest: Manifest, recipe: Recipe) -> tuple[Target, Precision]:
+    """The target, which has the recipe's options, and the precision to build in."""
     built = manifest.precision.built
     if built not in set(Precision):
         raise ArtifactInvalid(f"{manifest.name} is to be built in {built}", remedy="install a newer reidkit")
     target = find_target(manifest.target)
     read_options(target, recipe.options)
-    engine: type[EngineBase] = engines()[target.engine].load()
-    for what, reason in {"built": target.available(), "run": engine.available()}.items():
-        if reason:
-            raise TargetUnavailable(
-                f"{manifest.name} cannot be {what} here: {reason}", remedy="run reidkit build on the box it is for"
-            )
-    return target, engine, Precision(built)
+    return target, Precision(built)
+
+
+def _expect_possible(manifest: Manifest, what: str, reason: str | None) -> None:
+    if reason:
+        raise TargetUnavailable(
+            f"{manifest.name} cannot be {what} here: {reason}", remedy="run reidkit build on the box it is for"
+        )

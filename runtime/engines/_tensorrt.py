@@ -165,6 +165,10 @@ class TensorRtBase(EngineBase):
         except ModuleNotFoundError as error:
             raise MissingDependency(self.library, extra=self.library, purpose=purpose) from error
         cuda = cuda_runtime(extra=self.library, purpose=purpose)
+        if reason := no_device():
+            raise EngineFailure(
+                f"{self.manifest.name} cannot run here: {reason}", remedy="open it on the box it is for"
+            )
         expect_fit(self.manifest, this_box(self.library, trt, compute_capability(cuda, index)), folder)
         plan = read_checked(folder, self.manifest, self.manifest.engine_file)
         self._cuda = CudaDevice(cuda, index)

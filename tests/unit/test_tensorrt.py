@@ -310,7 +310,7 @@ def test_without_a_device_opening_says_so_in_cudas_words(trt: ModuleType, tmp_pa
     if not _cuda.no_device():
         pytest.skip("there is a CUDA device here")
     folder = tiny_artifact(tmp_path, Tiny(target="tensorrt_rtx"))
-    with pytest.raises(EngineFailure, match=r"CUDA says: .*\(cudaError"):
+    with pytest.raises(EngineFailure, match=r"tiny cannot run here: CUDA says: .*\(cudaError"):
         open_artifact(folder)
     with pytest.raises(InvalidInput, match="no device 'abacus'"):
         open_artifact(folder, device="abacus")
