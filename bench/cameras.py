@@ -1,6 +1,6 @@
 """`python -m bench.cameras`: many cameras into one engine, by `CropBatcher` and by a mutex and a queue.
 
-Eight cameras send 30 frames a second with 20 people each. *Added wait* is what a crop waits from being cut until the
+Eight cameras send 30 frames a second with 20 people each. *Wait* is what passes from a crop's turn to be cut until the
 engine's thread takes its batch. With ``--stall-ms`` camera 0 stops so long, once a second, with rows reserved and half
 written. The engine is an artifact's, or one that sleeps for a while, as one on a device does for the processor.
 """
@@ -63,29 +63,27 @@ class SleepingEngine:
 
 
 class TimedRing:
-    """A batcher's ring that notes when rows are committed and when their batch is taken."""
+    """A batcher's ring that notes when rows begin to be cut and when their batch is taken."""
 
     def __init__(self, ring: Any, seen: Seen) -> None:
         self._ring, self._seen = ring, seen
-        self._committed: dict[tuple[int, int], float] = {}
+        self._begun: dict[tuple[int, int], float] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ring, name)
 
-    def commit(self, rows: tuple[int, int, int], *label: int) -> bool:
+    def writing(self, rows: tuple[int, int, int], *label: int) -> Any:
         """As the ring's."""
         now, (buffer, first, count) = monotonic(), rows
-        self._committed.update({(buffer, row): now for row in range(first, first + count)})
-        return bool(self._ring.commit(rows, *label))
+        self._begun.update({(buffer, row): now for row in range(first, first + count)})
+        return self._ring.writing(rows, *label)
 
     def next(self) -> Any:
         """As the ring's."""
         if (sealed := self._ring.next()) is not None:
             now, (buffer, parts) = monotonic(), sealed
             for first, count, *_ in parts:
-                self._seen.waits_ms += [
-                    1e3 * (now - self._committed[buffer, row]) for row in range(first, first + count)
-                ]
+                self._seen.waits_ms += [1e3 * (now - self._begun[buffer, row]) for row in range(first, first + count)]
         return sealed
 
 
@@ -140,10 +138,10 @@ def by_queue(engine: Any, load: Load, seen: Seen, *, batch: int, deadline_ms: fl
 
     def submit(camera: int, frame: NDArray[np.uint8], boxes: NDArray[np.float32]) -> Callable[[], int]:
         done: Queue[None] = Queue()
-        queued = 0
+        queued, begun = 0, monotonic()
         for crop in cut(cutter._how, frame, boxes, color="bgr"):
             if not crops.full():
-                crops.put((monotonic(), crop, done))
+                crops.put((begun, crop, done))
                 queued += 1
 
         def missed() -> int:

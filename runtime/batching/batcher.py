@@ -115,15 +115,14 @@ class CropBatcher:
         try:
             while done < len(boxes) and (rows := self._room(number, camera, len(boxes) - done)) is not None:
                 buffer, first, count = rows
-                part = slice(done, done + count)
-                try:
-                    cut_into(self._how, picture, boxes[part], self._memory[buffer][first : first + count], color=color)
-                except BaseException:
-                    self._ring.abandon(rows)
-                    raise
+                out, part = self._memory[buffer][first : first + count], slice(done, done + count)
                 done += count
-                if not self._ring.commit(rows, number, camera, part.start, deadline_ns):
-                    self._service.void(number, part)
+                writing = self._ring.writing(rows, number, camera, part.start, deadline_ns)
+                try:
+                    cut_into(self._how, picture, boxes[part], out, color=color, then=writing)
+                finally:
+                    if not writing.end():
+                        self._service.void(number, part)
         finally:
             self._service.void(number, slice(done, len(boxes)))
         return ticket

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing
 from reidkit.runtime.errors import InvalidInput
-from reidkit.runtime.native import YuvFrame, cut_crops
+from reidkit.runtime.native import CropsWritten, YuvFrame, cut_crops
 
 Picture: TypeAlias = NDArray[np.uint8] | YuvFrame
 
@@ -40,9 +40,15 @@ def cut(how: Preprocessing, frame: Picture, boxes_xyxy: ArrayLike, *, color: str
 
 
 def cut_into(
-    how: Preprocessing, frame: Picture, boxes_xyxy: NDArray[np.float64], out: NDArray[Any], *, color: str
+    how: Preprocessing,
+    frame: Picture,
+    boxes_xyxy: NDArray[np.float64],
+    out: NDArray[Any],
+    *,
+    color: str,
+    then: CropsWritten | None = None,
 ) -> None:
-    """The same into `out`, (N, *crop_shape) of the manifest's dtype; errors as for `cut_crops`."""
+    """The same into `out`, (N, *crop_shape) of the manifest's dtype; `then` and errors as for `cut_crops`."""
     applied = how.normalization if how.normalization.where == "runtime" else _GREY_LEVELS
     cut_crops(
         frame,
@@ -55,6 +61,7 @@ def cut_into(
         scale=applied.scale,
         mean=applied.mean,
         std=applied.std,
+        then=then,
     )
 
 

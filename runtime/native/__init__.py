@@ -26,8 +26,9 @@ except ImportError as error:
     ) from error
 
 BatchRing = _native.BatchRing
+CropsWritten = _native.CropsWritten
 
-__all__ = ["BatchRing", "YuvFrame", "assign", "cut_crops", "instruction_set"]
+__all__ = ["BatchRing", "CropsWritten", "YuvFrame", "assign", "cut_crops", "instruction_set"]
 
 
 def cut_crops(
@@ -43,6 +44,7 @@ def cut_crops(
     mean: Sequence[float] = (0.0, 0.0, 0.0),
     std: Sequence[float] = (1.0, 1.0, 1.0),
     letterbox: tuple[int, int, int] | None = None,
+    then: CropsWritten | None = None,
 ) -> None:
     """Every box of a frame, resized into `out`.
 
@@ -65,6 +67,7 @@ def cut_crops(
         mean: by channel of `out`.
         std: by channel of `out`.
         letterbox: keep the boxes' shape: as large as fits, centred; around them these grey levels, by channel of `out`.
+        then: what a `BatchRing` has written; it is told so before this thread waits for the GIL.
 
     Raises:
         InvalidInput: an array has the wrong shape, type or strides, or a box is not finite or covers no pixel.
@@ -88,6 +91,7 @@ def cut_crops(
             gain=_by_channel(scale / s for s in std),
             offset=_by_channel(-m / s for m, s in zip(mean, std, strict=True)),
             letterbox=letterbox,
+            then=then,
         )
     except ValueError as error:
         raise InvalidInput(f"no crops were cut: {error}") from error

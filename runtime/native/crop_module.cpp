@@ -116,7 +116,8 @@ std::vector<Box> pixels_of(const BoxArray& boxes_xyxy, const Frame& frame) {
 }
 
 template <class Value>
-void cut_all(const Frame& frame, const std::vector<Box>& boxes, const CropFormat& format, void* out) {
+void cut_all(const Frame& frame, const std::vector<Box>& boxes, const CropFormat& format, void* out,
+             CropsWritten* then) {
     thread_local CropCutter cutter(instruction_set());
     const nb::gil_scoped_release without_gil;
     Value* crop = static_cast<Value*>(out);
@@ -124,12 +125,13 @@ void cut_all(const Frame& frame, const std::vector<Box>& boxes, const CropFormat
         cutter.cut(frame, box, format, crop);
         crop += format.values();
     }
+    if (then != nullptr) then->written();
 }
 
 void cut_crops(const FrameArray& frame_array, const BoxArray& boxes_xyxy, const CropArray& out, const Chroma& chroma,
                bool bt709, bool full_range, bool swap_colors, std::string_view kernel, bool antialias,
                std::string_view layout, std::array<float, 3> gain, std::array<float, 3> offset,
-               std::optional<std::array<uint8_t, 3>> letterbox) {
+               std::optional<std::array<uint8_t, 3>> letterbox, CropsWritten* then) {
     Frame frame = frame_of(frame_array);
     if (chroma) add_chroma(*chroma, bt709, full_range, frame);
     CropFormat format = format_of(out, boxes_xyxy.shape(0), layout);
@@ -142,11 +144,11 @@ void cut_crops(const FrameArray& frame_array, const BoxArray& boxes_xyxy, const 
     const std::vector<Box> boxes = pixels_of(boxes_xyxy, frame);
     constexpr nb::dlpack::dtype half{static_cast<uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
     if (out.dtype() == nb::dtype<uint8_t>()) {
-        cut_all<uint8_t>(frame, boxes, format, out.data());
+        cut_all<uint8_t>(frame, boxes, format, out.data(), then);
     } else if (out.dtype() == half) {
-        cut_all<Half>(frame, boxes, format, out.data());
+        cut_all<Half>(frame, boxes, format, out.data(), then);
     } else if (out.dtype() == nb::dtype<float>()) {
-        cut_all<float>(frame, boxes, format, out.data());
+        cut_all<float>(frame, boxes, format, out.data(), then);
     } else {
         throw nb::type_error("out is neither uint8, float16 nor float32");
     }
@@ -155,16 +157,18 @@ void cut_crops(const FrameArray& frame_array, const BoxArray& boxes_xyxy, const 
 }  // namespace
 
 void bind_crops(nb::module_& module) {
+    nb::class_<CropsWritten>(module, "CropsWritten");
     module.def(
         "cut_crops", &cut_crops, nb::arg("frame").noconvert(), nb::arg("boxes_xyxy"), nb::arg("out").noconvert(),
         nb::kw_only(), nb::arg("chroma").noconvert().none(), nb::arg("bt709"), nb::arg("full_range"),
         nb::arg("swap_colors"), nb::arg("kernel"), nb::arg("antialias"), nb::arg("layout"), nb::arg("gain"),
-        nb::arg("offset"), nb::arg("letterbox").none(),
+        nb::arg("offset"), nb::arg("letterbox").none(), nb::arg("then").none(),
         nb::sig("def cut_crops(frame: NDArray[uint8], boxes_xyxy: NDArray[float32] | NDArray[float64], "
                 "out: NDArray[uint8] | NDArray[float16] | NDArray[float32], *, "
                 "chroma: tuple[NDArray[uint8], NDArray[uint8]] | None, bt709: bool, full_range: bool, "
                 "swap_colors: bool, kernel: str, antialias: bool, layout: str, gain: tuple[float, float, float], "
-                "offset: tuple[float, float, float], letterbox: tuple[int, int, int] | None) -> None"));
+                "offset: tuple[float, float, float], letterbox: tuple[int, int, int] | None, "
+                "then: CropsWritten | None) -> None"));
 }
 
 }  // namespace reidkit

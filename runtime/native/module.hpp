@@ -5,6 +5,14 @@
 
 namespace reidkit {
 
+// Who is to be told, in the cutting thread and without the GIL, that the crops are written.
+struct CropsWritten {
+    virtual void written() noexcept = 0;
+
+  protected:
+    ~CropsWritten() = default;
+};
+
 void bind_crops(nanobind::module_& module);
 void bind_ring(nanobind::module_& module);
 

@@ -70,6 +70,32 @@ std::optional<Taken> taken(const Ring& ring, const Claim& claim) {
     return Taken{*rows_of(claim), std::move(owners)};
 }
 
+// A claim that is being written. Whatever happens to its writer, the rows are left once.
+class Writing final : public CropsWritten {
+  public:
+    Writing(Ring& ring, const Claim& claim, const Label& label) : ring_(ring), claim_(claim), label_(label) {}
+    Writing(const Writing&) = delete;
+    ~Writing() { end(); }
+
+    void written() noexcept override {
+        if (!left_) in_time_ = ring_.commit(claim_, label_);
+        left_ = true;
+    }
+
+    // Gives the rows up unless they were written; whether they are in the batch.
+    bool end() {
+        if (!left_) ring_.abandon(claim_);
+        left_ = true;
+        return in_time_;
+    }
+
+  private:
+    Ring& ring_;
+    const Claim claim_;
+    const Label label_;
+    bool left_ = false, in_time_ = false;
+};
+
 }  // namespace
 
 void bind_ring(nb::module_& module) {
@@ -104,6 +130,13 @@ void bind_ring(nb::module_& module) {
             },
             nb::arg("rows"), nb::arg("ticket"), nb::arg("camera"), nb::arg("index"), nb::arg("deadline_ns"))
         .def(
+            "writing",
+            [](Ring& ring, const Rows& rows, uint64_t ticket, uint32_t camera, uint32_t index, Time deadline_ns) {
+                return new Writing(ring, claim_of(rows), {ticket, camera, index, deadline_ns});
+            },
+            nb::arg("rows"), nb::arg("ticket"), nb::arg("camera"), nb::arg("index"), nb::arg("deadline_ns"),
+            nb::keep_alive<0, 1>(), nb::rv_policy::take_ownership)
+        .def(
             "abandon", [](Ring& ring, const Rows& rows) { ring.abandon(claim_of(rows)); }, nb::arg("rows"))
         .def("seal", [](Ring& ring) { return parts_of(ring, ring.seal(never)); })
         .def("next",
@@ -123,6 +156,7 @@ void bind_ring(nb::module_& module) {
             const RingCounters counters = ring.counters();
             return std::tuple(counters.reserved, counters.delivered, counters.voided, counters.batches);
         });
+    nb::class_<Writing, CropsWritten>(module, "Writing").def("end", &Writing::end);
 }
 
 }  // namespace reidkit

@@ -42,7 +42,8 @@ def bound(owner: object, prefix: str = "") -> dict[str, str]:
             found |= bound(value, f"{name}.")
         elif hasattr(value, "__nb_signature__") and (not name.startswith("_") or name == "__init__"):
             [(signature, *_)] = value.__nb_signature__
-            found[prefix + name] = ast.dump(ast.parse(f"{signature}: ...").body[0])
+            plain = signature.replace(f"{_native.__name__}.", "")
+            found[prefix + name] = ast.dump(ast.parse(f"{plain}: ...").body[0])
     return found
 
 
