@@ -122,6 +122,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                 created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 reidkit_version=version("reidkit"),
                 backbone=original.backbone,
+                ensemble=original.ensemble,
                 preprocessing=original.preprocessing,
                 embedding=Embedding(dim=checks.embeddings.shape[1], l2="runtime"),
                 batch=job.batch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_js
 from reidkit.targets import Precision, targets
 
 if TYPE_CHECKING:
+    from reidkit.export.ensembles import Ensemble
     from reidkit.export.pipeline import ExportResult
 
 _file = click.Path(path_type=Path)
@@ -33,8 +35,18 @@ def _options(_: click.Context, parameter: click.Parameter, texts: tuple[str, ...
     return {name: value for name, _, value in given}
 
 
+def _numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter("give a number for each part: 1,0.5", param=parameter) from error
+
+
 @click.command("export", cls=ReidkitCommand)
-@click.option("--model", help="Backbone, or timm:NAME; may be left out where the weights tell it.")
+@click.option(
+    "--model",
+    help="Backbone, or timm:NAME; several, joined by +, for an ensemble; may be left out where the weights tell it.",
+)
 @click.option(
     "--backbones", "backbones_file", type=_file, help="A .py file of yours that defines CARDS: more backbones."
 )
@@ -45,7 +57,13 @@ def _options(_: click.Context, parameter: click.Parameter, texts: tuple[str, ...
     help="What the input of a --module, --onnx or timm network holds: a .json or .yaml file, or e.g. "
     "rgb-imagenet-256x128, bgr-0-255-256x128.",
 )
-@click.option("--weights", type=_file, help="Checkpoint: .pt, .pth, .pth.tar or .safetensors.  [default: embedded]")
+@click.option(
+    "--weights",
+    type=_file,
+    multiple=True,
+    help="Checkpoint: .pt, .pth, .pth.tar or .safetensors; of an ensemble one for each part, in their order.  "
+    "[default: embedded]",
+)
 @click.option("--random-weights", is_flag=True, help="No checkpoint: random weights, to try a target out.")
 @click.option("--target", required=True, help=f"What to build for: {', '.join(targets())}.")
 @click.option(
@@ -82,6 +100,20 @@ def _options(_: click.Context, parameter: click.Parameter, texts: tuple[str, ...
 @click.option(
     "--crops", type=click.Path(path_type=Path), help="Folder of real crops to check with.  [default: rendered ones]"
 )
+@click.option(
+    "--ensemble-weights",
+    callback=_numbers,
+    metavar="W,W…",
+    help="What each part of an ensemble counts.  [default: 1 each]",
+)
+@click.option(
+    "--width", type=click.IntRange(min=1), help="Project an ensemble's embedding to this width, along axes of --crops."
+)
+@click.option(
+    "--gallery",
+    type=click.Path(path_type=Path),
+    help="Labelled crops, to compare an ensemble with its parts.  [default: --crops, where names tell who it is]",
+)
 @json_option
 def export(
     model: str | None,
@@ -89,7 +121,7 @@ def export(
     module: str | None,
     onnx: Path | None,
     preprocessing: str | None,
-    weights: Path | None,
+    weights: tuple[Path, ...],
     random_weights: bool,
     target: str,
     precision: str,
@@ -98,34 +130,54 @@ def export(
     batch: tuple[int, ...],
     options: dict[str, str],
     crops: Path | None,
+    ensemble_weights: tuple[float, ...] | None,
+    width: int | None,
+    gallery: Path | None,
     as_json: bool,
 ) -> None:
     """Compile a re-identification model, compare it with torch, and publish it as an artifact."""
+    names = model.split("+") if model else []
+    parts = len(names or ([] if module or onnx else weights))
     if sum(given is not None for given in (model, module, onnx)) > 1:
         raise click.UsageError("give one of --model, --module and --onnx")
-    if onnx is not None and (weights is not None or random_weights or backbones_file is not None):
+    if onnx is not None and (weights or random_weights or backbones_file is not None):
         raise click.UsageError("an --onnx file has its weights inside: give it alone, with --preprocessing")
-    if weights is not None and random_weights:
+    if weights and random_weights:
         raise click.UsageError("give --weights FILE or --random-weights, not both")
     if random_weights and model is None and module is None:
         raise click.UsageError("--random-weights needs --model or --module")
-    if preprocessing is not None and model is None and module is None and onnx is None:
+    if preprocessing is not None and (parts > 1 or (model is None and module is None and onnx is None)):
         raise click.UsageError("--preprocessing is for --module, --onnx and --model timm:NAME")
+    if parts < 2 and len(weights) > 1:
+        raise click.UsageError("one network has one --weights FILE; an ensemble is --model NAME+NAME")
+    if parts < 2 and (ensemble_weights is not None or width is not None or gallery is not None):
+        raise click.UsageError("--ensemble-weights, --width and --gallery are for ensembles: --model NAME+NAME")
+    if width is not None and crops is None:
+        raise click.UsageError("--width needs --crops FOLDER, along whose axes embeddings are projected")
     backbones()  # without torch this says so, before anything below imports it
     if backbones_file is not None:
         use_backbones_of(backbones_file)
 
+    from reidkit.export.ensembles import Ensemble, export_ensemble, find_gallery, load_parts
     from reidkit.export.originals import Original, onnx_original, random_original, trained_original
     from reidkit.export.pipeline import ExportJob
     from reidkit.export.pipeline import export as run
 
+    @cache
+    def ensemble() -> Ensemble:
+        cards = [find_backbone(name) for name in names]
+        loaded = Ensemble.of(load_parts(cards, weights, random=random_weights), weights=ensemble_weights)
+        return loaded if width is None or crops is None else loaded.projected_on(crops, width=width)
+
     def original() -> Original:
+        if parts > 1:
+            return ensemble().original()
         if onnx is not None:
             return onnx_original(onnx, preprocessing=preprocessing)
         card = card_of_factory(module, preprocessing=preprocessing) if module else None
         if model is not None:
             card = find_backbone(model, preprocessing=preprocessing)
-        return random_original(card) if card and random_weights else trained_original(card, weights)
+        return random_original(card) if card and random_weights else trained_original(card, *weights)
 
     job = ExportJob(
         original=original,
@@ -137,11 +189,16 @@ def export(
         options=options,
         crops=crops,
     )
-    result = run(job, progress=_tell)
-    if as_json:
-        print_json(result.to_dict())
+    worth = None
+    if parts > 1:
+        labelled = find_gallery(gallery, crops=crops)
+        result, worth = export_ensemble(job, ensemble, count=parts, gallery=labelled, progress=_tell)
     else:
-        click.echo(_summary(result))
+        result = run(job, progress=_tell)
+    if as_json:
+        print_json({**result.to_dict(), **({"ensemble": worth.to_dict()} if worth else {})})
+    else:
+        click.echo("\n".join([_summary(result), *(worth.lines() if worth else [])]))
 
 
 def _tell(stage: str) -> None:
