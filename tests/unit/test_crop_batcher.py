@@ -20,13 +20,14 @@ from tiny_manifest import DIM, HEIGHT, WIDTH, Tiny, tiny_manifest
 
 from reidkit.runtime import CropBatcher, Embeddings
 from reidkit.runtime.artifact import Manifest
-from reidkit.runtime.artifact.manifest import Batch
+from reidkit.runtime.artifact.manifest import Batch, Resize
 from reidkit.runtime.engines import EngineBase
 from reidkit.runtime.errors import EngineFailure, InvalidInput, NonFiniteEmbedding
 from reidkit.runtime.native import YuvFrame
 
 LONG_MS = 60_000.0
 BOX = [0.0, 0.0, WIDTH, HEIGHT]
+PREPROCESSING = tiny_manifest(Tiny(), engine="grey", engine_file="none", files={}).preprocessing
 SOON = 30.0  # seconds; nothing here takes that long unless it hangs
 
 
@@ -355,6 +356,17 @@ def test_what_cannot_be_cut_is_refused_and_reserves_nothing(
         with pytest.raises(InvalidInput, match=message):
             batcher.submit(frame, boxes, camera=camera)
         assert batcher.counters.reserved == 0
+
+
+def test_a_cut_that_fails_gives_its_rows_up(engine: GreyEngine) -> None:
+    engine.manifest = replace(
+        engine.manifest, preprocessing=replace(PREPROCESSING, resize=Resize(kernel="lanczos", antialias=False))
+    )
+    with CropBatcher(engine, batch=4, deadline_ms=0) as batcher:
+        with pytest.raises(InvalidInput, match="lanczos"):
+            batcher.submit(*grey(1, 2, 3, 4, 5))
+        assert not batcher._service.tickets
+    assert (batcher.counters.reserved, batcher.counters.voided) == (4, 4)
 
 
 @pytest.mark.parametrize(
