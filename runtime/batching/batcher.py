@@ -10,7 +10,7 @@ of a crop loses its own rows, and nobody waits for it longer than a batch's dead
 from __future__ import annotations
 
 import weakref
-from threading import Thread
+from threading import Thread, current_thread
 from time import monotonic_ns
 from types import TracebackType
 from typing import Any, Literal
@@ -210,7 +210,8 @@ class CropBatcher:
 
 def _end(ring: BatchRing, thread: Thread) -> None:
     ring.close(0)
-    thread.join()
+    if thread is not current_thread():  # which may have held the last reference
+        thread.join()
 
 
 def _in_place(frame: Any) -> NDArray[np.uint8]:

@@ -103,7 +103,8 @@ class Service:
         """Embed parts that lie side by side; if the engine fails, each by itself, so that the error is its own's."""
         rows = slice(parts[0][0], parts[-1][0] + parts[-1][1])
         sizes = self.engine.manifest.batch
-        self.copies += not sizes.dynamic and rows.stop - rows.start not in sizes.buckets
+        last = (rows.stop - rows.start) % sizes.max
+        self.copies += not sizes.dynamic and last not in (0, *sizes.buckets)
         try:
             self.engine.embed(memory[rows], out=self.answers[rows])
         except ReidkitError as error:

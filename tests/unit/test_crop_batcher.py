@@ -117,6 +117,9 @@ def test_a_fixed_size_is_padded_and_counted_as_a_copy() -> None:
         assert batcher.counters.copies == 0
         expect(batcher.submit(*grey(1, 2, 3)).result(SOON), 1, 2, 3)
         assert batcher.counters.copies == 1
+    with CropBatcher(engine, batch=8, deadline_ms=0) as batcher:
+        expect(batcher.submit(*grey(*range(8))).result(SOON), *range(8))
+        assert batcher.counters.copies == 0
 
 
 @pytest.mark.parametrize("synchronous", [False, True], ids=["thread", "synchronous"])
@@ -382,6 +385,18 @@ def test_a_batcher_nobody_closes_ends_with_its_last_reference(engine: GreyEngine
     thread = batcher._thread
     del batcher
     gc.collect()
+    thread.join(SOON)
+    assert not thread.is_alive()
+
+
+def test_a_batcher_dropped_with_crops_under_way_ends_too(engine: GreyEngine) -> None:
+    engine.may_run.clear()
+    batcher = CropBatcher(engine, deadline_ms=0)
+    thread = batcher._thread
+    batcher.submit(*grey(1))
+    assert engine.running.wait(SOON)
+    del batcher
+    engine.may_run.set()
     thread.join(SOON)
     assert not thread.is_alive()
 
