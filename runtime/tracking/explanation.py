@@ -57,7 +57,7 @@ def _detection_gates(config: BotSortConfig) -> list[Gate]:
     gates = [
         Gate("detections", "high: associated first", f"score >= {high:g}"),
         Gate("detections", "low: associated second, by overlap alone", f"{low:g} < score < {high:g}"),
-        Gate("detections", "ignored", f"score <= {min(low, high):g}"),
+        Gate("detections", "ignored", f"score <= {low:g}"),
     ]
     if config.with_reid:
         embedded = max(high, config.min_embedding_score)
