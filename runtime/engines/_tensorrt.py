@@ -198,6 +198,7 @@ class TensorRtBase(EngineBase):
         self._engine = engine
         self._profiles = profiles(self.manifest.batch)
         self._contexts = [self._context(trt, index, output) for index in range(len(self._profiles))]
+        self._cuda.synchronize()  # a profile is in force once the stream has come past it
 
     def _context(self, trt: ModuleType, profile: int, output: str) -> Any:
         context = self._engine.create_execution_context()
