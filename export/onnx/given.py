@@ -111,7 +111,7 @@ def _load(path: Path) -> tuple[Any, list[Path]]:
     if not path.is_file():
         raise InvalidFile(f"there is no ONNX file {path}")
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=False)
         tensors = [entry for tensor in model.graph.initializer for entry in tensor.external_data]
         files = [path, *(path.parent / name for name in sorted({e.value for e in tensors if e.key == "location"}))]
         if sum(file.stat().st_size for file in files) >= ONE_FILE:

@@ -16,9 +16,10 @@ onnx = pytest.importorskip("onnx", reason="exporting needs the extra 'export'")
 for library in ("torch", "onnxruntime"):
     pytest.importorskip(library, reason="exporting needs the extra 'export'")
 
+from reidkit.calibration.crops import find_crops, read_crops  # noqa: E402
 from reidkit.export.fidelity import Fidelity  # noqa: E402
 from reidkit.export.onnx import run_onnx  # noqa: E402
-from reidkit.export.originals import Original, onnx_original  # noqa: E402
+from reidkit.export.originals import Original, onnx_original, trained_original  # noqa: E402
 from reidkit.export.preprocessing import parse_preprocessing, told_preprocessing  # noqa: E402
 from reidkit.runtime.artifact.manifest import Preprocessing  # noqa: E402
 from reidkit.runtime.errors import ExportFailure, InvalidConfig, InvalidFile  # noqa: E402
@@ -295,3 +296,16 @@ def test_a_vendors_file_that_gives_nan_is_refused(shared_data: Path) -> None:
     )
     with pytest.raises(ExportFailure, match=f"{name} itself gives NaN or infinity for 32 of 32 crops"):
         Fidelity.to(original, folder=None, max_batch=8)
+
+
+@pytest.mark.parametrize("name", ["osnet_x0_25_msmt17", "osnet_x0_5"])  # for any number of crops in opset 12; for one
+def test_a_file_says_what_its_checkpoint_says(name: str, shared_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="reading crops needs OpenCV")
+    weights = shared_data / "reid_weights"
+    file = onnx_original(weights / f"{name}.onnx", preprocessing="rgb-imagenet-256x128")
+    checkpoint = trained_original(None, weights / f"{name}.pt")
+    crops = read_crops(find_crops(shared_data / "reid_crops" / "market_eval", limit=3), checkpoint.preprocessing)
+    file.write_onnx(tmp_path / "adapted.onnx")
+    expected = checkpoint.embed(crops)
+    for found in (file.embed(crops), run_onnx(tmp_path / "adapted.onnx")(crops)):
+        assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
