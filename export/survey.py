@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,8 @@ from reidkit.export.checkpoints import random_backbone
 from reidkit.export.onnx import CropEmbedder, write_onnx
 from reidkit.runtime.errors import ExportFailure
 from reidkit.runtime.latencies import this_machine
+
+LIBRARIES = ("torch", "onnx", "onnxscript")
 
 HEADINGS = ("backbone", "input", "width", "parameters", "MACs", "ONNX", "export")
 
@@ -45,38 +48,48 @@ def costs(card: ModelCard) -> Costs:
     )
 
 
-def survey(cards: Iterable[ModelCard], *, progress: Callable[[str], None] = lambda name: None) -> Measurements:
-    """Measure the backbones, one after the other: the memory needed is that of the largest one's export."""
+def survey(
+    cards: Iterable[ModelCard], *, export: bool = True, progress: Callable[[str], None] = lambda name: None
+) -> Measurements:
+    """Measure the backbones, one after the other: the memory needed is that of the largest one's export.
+
+    Args:
+        cards: what to measure.
+        export: write each as ONNX, which takes ten seconds to minutes; else only count.
+        progress: told of each backbone as it begins.
+    """
     found = {}
     for card in cards:
         progress(card.name)
-        found[card.name] = _measure(card)
+        counted = _counted(card)
+        found[card.name] = _exported(card, counted) if export else counted
     when = datetime.now(timezone.utc).date().isoformat()
-    libraries = ", ".join(f"{library} {version(library)}" for library in ("torch", "onnx", "onnxscript"))
+    libraries = ", ".join(f"{library} {version(library)}" for library in (LIBRARIES if export else LIBRARIES[:1]))
     return Measurements(source=f"measured {when} with {libraries} on {this_machine()}", backbones=found)
 
 
-def _measure(card: ModelCard) -> Measurement:
+def _counted(card: ModelCard) -> Measurement:
     counted = costs(card)
+    return Measurement(
+        family=card.family,
+        height=card.preprocessing.height,
+        width=card.preprocessing.width,
+        embedding_dim=counted.embedding_dim,
+        parameters=counted.parameters,
+        macs=counted.macs,
+    )
+
+
+def _exported(card: ModelCard, counted: Measurement) -> Measurement:
     embedder = CropEmbedder(random_backbone(card), card.preprocessing)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "graph.onnx")
         started = process_time()
         write_onnx(embedder, path)
         export_cpu_s = process_time() - started
-        embedding_dim = _width(path)
-        if embedding_dim != counted.embedding_dim:
-            raise ExportFailure(f"{card.name}: the graph is {embedding_dim} wide, the network {counted.embedding_dim}")
-        return Measurement(
-            family=card.family,
-            height=card.preprocessing.height,
-            width=card.preprocessing.width,
-            embedding_dim=embedding_dim,
-            parameters=counted.parameters,
-            macs=counted.macs,
-            onnx_bytes=path.stat().st_size,
-            export_cpu_s=round(export_cpu_s, 1),
-        )
+        if (width := _width(path)) != counted.embedding_dim:
+            raise ExportFailure(f"{card.name}: the graph is {width} wide, the network {counted.embedding_dim}")
+        return replace(counted, onnx_bytes=path.stat().st_size, export_cpu_s=round(export_cpu_s, 1))
 
 
 def _width(path: Path) -> int:
@@ -106,8 +119,8 @@ def markdown(measured: Measurements) -> str:
                 f"{each.embedding_dim}",
                 f"{each.parameters / 1e6:.2f} M",
                 f"{each.macs / 1e9:.3f} G",
-                f"{each.onnx_bytes / 1e6:.1f} MB",
-                f"{each.export_cpu_s:.1f} s",
+                "" if each.onnx_bytes is None else f"{each.onnx_bytes / 1e6:.1f} MB",
+                "" if each.export_cpu_s is None else f"{each.export_cpu_s:.1f} s",
             )
             for name, each in measured.backbones.items()
             if each.family == family

@@ -68,9 +68,10 @@ class Listing:
 
     def _row(self, model: Model) -> str:
         cost, accuracy, status = self._cost(model.backbone), model.accuracy, self.cache.status(model).value
+        size = "" if cost.onnx_bytes is None else f"{_short(cost.onnx_bytes / 1e6)} MB"
         row = (
             f"  {model.name:<26}{cost.embedding_dim:>6}{_short(cost.parameters / 1e6):>6} M{_short(cost.macs / 1e9):>7}"
-            f"{_short(cost.onnx_bytes / 1e6):>5} MB{f'{cost.height}x{cost.width}':>8}"
+            f"{size:>8}{f'{cost.height}x{cost.width}':>8}"
         )
         if accuracy is None:
             return f"{row}{'':>23}{status}" if model.has_weights else f"{row}{status:>33}"

@@ -30,8 +30,8 @@ class Measurement:
         embedding_dim: width of an embedding.
         parameters: weights that inference reads, without running statistics.
         macs: multiplications (each with its addition) for one crop, in convolutions, linear layers and attention.
-        onnx_bytes: size of the fp32 ONNX file, the normalisation inside.
-        export_cpu_s: processor time, of all threads, from the built network to the checked ONNX file.
+        onnx_bytes: size of the fp32 ONNX file, the normalisation inside; None where it was only counted.
+        export_cpu_s: processor time, of all threads, from the built network to the checked ONNX file, or None.
     """
 
     family: str
@@ -40,8 +40,8 @@ class Measurement:
     embedding_dim: int
     parameters: int
     macs: int
-    onnx_bytes: int
-    export_cpu_s: float
+    onnx_bytes: int | None = None
+    export_cpu_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

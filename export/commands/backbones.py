@@ -17,8 +17,11 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--table", type=_file, help="Write a Markdown page, e.g. docs/backbones.md.")
 @click.option("--measured", type=_file, help="Write what the catalogue reads: export/catalogue/measured.json.")
+@click.option("--no-export", is_flag=True, help="Only count, without ONNX sizes and times: a matter of seconds.")
 @json_option
-def backbones(names: tuple[str, ...], table: Path | None, measured: Path | None, as_json: bool) -> None:
+def backbones(
+    names: tuple[str, ...], table: Path | None, measured: Path | None, no_export: bool, as_json: bool
+) -> None:
     """Measure parameters, multiplications, width, ONNX size and export time of every backbone.
 
     Weights are random. The largest needs some 8 GB of memory, all of them some minutes; name a few to measure only
@@ -29,7 +32,7 @@ def backbones(names: tuple[str, ...], table: Path | None, measured: Path | None,
     from reidkit.export.survey import markdown, survey
 
     with ProgressLine() as line:
-        found = survey(cards, progress=lambda name: line.write(f"{name} …"))
+        found = survey(cards, export=not no_export, progress=lambda name: line.write(f"{name} …"))
     if measured is not None:
         found.write(measured)
     page = markdown(found)

@@ -45,6 +45,8 @@ PARAMETERS = 3 * 9 * 9 * 8 + 8 + 2 * 8 + 8 * 16 + 16
 
 def test_costs_are_counted_without_computing() -> None:
     assert costs(SMALL) == (16, PARAMETERS, MACS)
+    counted = survey([SMALL], export=False).backbones["small"]
+    assert (counted.macs, counted.onnx_bytes, counted.export_cpu_s) == (MACS, None, None)
 
 
 def test_a_survey_measures_the_graph_and_names_the_machine(tmp_path: Path) -> None:
@@ -52,6 +54,8 @@ def test_a_survey_measures_the_graph_and_names_the_machine(tmp_path: Path) -> No
     found = survey([SMALL], progress=named.append)
     assert named == ["small"]
     measured = found.backbones["small"]
+    assert measured.onnx_bytes is not None
+    assert measured.export_cpu_s is not None
     assert (measured.embedding_dim, measured.parameters, measured.macs) == (16, PARAMETERS, MACS)
     assert (measured.height, measured.width) == (256, 128)
     assert measured.onnx_bytes > 4 * PARAMETERS
