@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.native import CropsWritten, YuvFrame, cut_crops
+from reidkit.runtime.native.memory import aligned_empty
 
 Picture: TypeAlias = NDArray[np.uint8] | YuvFrame
 
@@ -34,7 +35,7 @@ def cut(how: Preprocessing, frame: Picture, boxes_xyxy: ArrayLike, *, color: str
     if not isinstance(frame, YuvFrame):
         frame = _checked_frame(frame)
     boxes = checked_boxes(boxes_xyxy, height=frame.shape[0], width=frame.shape[1])
-    crops = np.empty((len(boxes), *crop_shape(how)), how.dtype)
+    crops = aligned_empty((len(boxes), *crop_shape(how)), how.dtype)
     cut_into(how, frame, boxes, crops, color=color)
     return crops
 

@@ -12,9 +12,13 @@
 
 #define REIDKIT_KERNEL [[gnu::always_inline]] inline
 #ifdef __x86_64__
+#ifdef __clang__  // which does not know it, and prefers what is wide anyway
+#define REIDKIT_WIDE
+#else
+#define REIDKIT_WIDE ",prefer-vector-width=512"
+#endif
 #define REIDKIT_AVX2 [[gnu::target("avx2,f16c")]]
-#define REIDKIT_AVX512 \
-    [[gnu::target("avx2,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,prefer-vector-width=512")]]
+#define REIDKIT_AVX512 [[gnu::target("avx2,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi" REIDKIT_WIDE)]]
 #endif
 
 namespace reidkit {
@@ -38,7 +42,7 @@ inline bool is_usable(InstructionSet set) {
             return true;
 #ifdef __x86_64__
         case InstructionSet::avx2:
-            return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+            return __builtin_cpu_supports("avx2");  // all that have it have f16c
         case InstructionSet::avx512:
             return is_usable(InstructionSet::avx2) && __builtin_cpu_supports("avx512vbmi") &&
                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&

@@ -40,15 +40,17 @@ struct TapKernels {
 struct CropKernels {
     BoxRows::Kernels box_rows;
     decltype(&reidkit::blend_to_bytes) blend_to_bytes;
-    decltype(&reidkit::blend_to_floats) blend_to_floats;
+    decltype(&reidkit::blend_to_floats) blend_to_floats, blend_to_output;  // the latter's stores want a fence
     decltype(&reidkit::bytes_to_floats) bytes_to_floats;
     decltype(&reidkit::floats_to_halves) floats_to_halves;
     std::tuple<TapKernels<uint8_t>, TapKernels<int16_t>> taps;
+    void (*fence)() = nullptr;  // after stores past the caches, which a release does not order
 
     explicit CropKernels(InstructionSet set)
         : box_rows(set),
           blend_to_bytes(compiled_for<&reidkit::blend_to_bytes>(set)),
           blend_to_floats(compiled_for<&reidkit::blend_to_floats>(set)),
+          blend_to_output(blend_to_floats),
           bytes_to_floats(compiled_for<&reidkit::bytes_to_floats>(set)),
           floats_to_halves(compiled_for<&reidkit::floats_to_halves>(set)),
           taps(set, set) {
@@ -56,13 +58,16 @@ struct CropKernels {
         if (set == InstructionSet::avx2) floats_to_halves = &floats_to_halves_avx2;
         if (set == InstructionSet::avx512) {
             blend_to_bytes = &blend_to_bytes_avx512;
+            blend_to_floats = &blend_to_floats_avx512<false>;
+            blend_to_output = &blend_to_floats_avx512<true>;
+            fence = &fence_avx512;
             floats_to_halves = &floats_to_halves_avx512;
         }
 #endif
 #ifdef __aarch64__
         if (set == InstructionSet::neon) {
             blend_to_bytes = &blend_to_bytes_neon;
-            blend_to_floats = &blend_to_floats_neon;
+            blend_to_floats = blend_to_output = &blend_to_floats_neon;
             floats_to_halves = &floats_to_halves_neon;
         }
 #endif
@@ -87,6 +92,7 @@ class CropCutter {
         const CropRows<Value> rows(format, inset, out);
         if (format.filter == Filter::bilinear) {
             cut_bilinear(frame, box, format, inset, rows);
+            if (kernels_.fence != nullptr) kernels_.fence();
         } else if (is_antialiased(format.filter)) {
             cut_by_taps<uint8_t>(frame, box, format, inset, rows);
         } else {
@@ -100,35 +106,57 @@ class CropCutter {
                       const CropRows<Value>& out) {
         row_pairs_.plan(box.height(), inset.height);
         stretcher_.plan(box.width(), inset.width, format.planar, format.swap_colors);
-        if constexpr (!std::is_same_v<Value, uint8_t>) levels_.plan(format, inset.width, 1.0 / 256, 128);
+        if constexpr (!std::is_same_v<Value, uint8_t>) levels_.plan(format, inset.width, 1.0F / 256, 128);
         BoxRows source(frame, box, stretcher_.readable(), kernels_.box_rows, source_row_);
 
         const ptrdiff_t row_size = stretcher_.row_size();
-        stretched_.resize(2 * static_cast<size_t>(row_size));
-        int held[2] = {-1, -1};  // which row each half of `stretched_` has
+        stretched_.resize(slots * static_cast<size_t>(row_size));
+        struct {
+            int y = -1;
+            int16_t* samples = nullptr;
+        } newest, before;
+        int next_slot = 0;
+        // Rows are asked for in rising order, pair by pair, so only the last two are ever asked for again.
         const auto stretched_row = [&](int y) -> const int16_t* {
-            int16_t* row = stretched_.data() + (y % 2) * row_size;
-            if (held[y % 2] != y) stretcher_(source(y), row);
-            held[y % 2] = y;
-            return row;
+            if (y == before.y) return before.samples;
+            if (y != newest.y) {
+                before = newest;
+                newest = {y, stretched_.data() + next_slot * row_size};
+                next_slot = (next_slot + 1) % slots;
+                stretcher_(source(y), newest.samples);
+            }
+            return newest.samples;
         };
-        for (int y = 0; y < inset.height; ++y) {
-            const int16_t *upper = stretched_row(row_pairs_.firsts[y]), *lower = stretched_row(row_pairs_.seconds[y]);
-            const int16_t upper_weight = row_pairs_.first_weights[y], lower_weight = row_pairs_.second_weights[y];
+        const int16_t *uppers[rows_at_once], *lowers[rows_at_once];
+        for (int top = 0; top < inset.height; top += rows_at_once) {
+            const int bottom = std::min(top + rows_at_once, inset.height);
+            for (int y = top; y < bottom; ++y) {
+                uppers[y - top] = stretched_row(row_pairs_.firsts[y]);
+                lowers[y - top] = stretched_row(row_pairs_.seconds[y]);
+            }
             for (int part = 0; part < out.parts; ++part) {
                 const ptrdiff_t from = part * static_cast<ptrdiff_t>(stretcher_.pitch());
-                Value* const to = out.part(y, part);
-                if constexpr (std::is_same_v<Value, uint8_t>) {
-                    kernels_.blend_to_bytes(upper + from, lower + from, upper_weight, lower_weight, out.part_size, to);
-                } else {
-                    const ptrdiff_t level = part * static_cast<ptrdiff_t>(out.part_size);
-                    finish(to, out.part_size, [&](float* floats) {
-                        kernels_.blend_to_floats(upper + from, lower + from, upper_weight, lower_weight,
-                                                 levels_.scale.data() + level, levels_.bias.data() + level,
-                                                 out.part_size, floats);
-                    });
-                }
+                for (int y = top; y < bottom; ++y)
+                    blend(uppers[y - top] + from, lowers[y - top] + from, row_pairs_.first_weights[y],
+                          row_pairs_.second_weights[y], part, out.part_size, out.part(y, part));
             }
+        }
+    }
+
+    // One part of a row of the crop.
+    template <class Value>
+    void blend(const int16_t* upper, const int16_t* lower, int16_t upper_weight, int16_t lower_weight, int part,
+               int size, Value* out) {
+        if constexpr (std::is_same_v<Value, uint8_t>) {
+            kernels_.blend_to_bytes(upper, lower, upper_weight, lower_weight, size, out);
+        } else {
+            const ptrdiff_t level = part * static_cast<ptrdiff_t>(size);
+            const auto blend_to_floats =
+                std::is_same_v<Value, float> ? kernels_.blend_to_output : kernels_.blend_to_floats;
+            finish(out, size, [&](float* floats) {
+                blend_to_floats(upper, lower, upper_weight, lower_weight, levels_.scale.data() + level,
+                                levels_.bias.data() + level, size, floats);
+            });
         }
     }
 
@@ -212,16 +240,26 @@ class CropCutter {
         Aligned<float> scale, bias;
 
         // A value of work space is `unit` levels, more than `zero`.
-        void plan(const CropFormat& format, int width, double unit, double zero) {
+        void plan(const CropFormat& format, int width, float unit, float zero) {
+            const Key key{format.gain, format.offset, format.planar, width, unit};
+            if (key == planned_) return;
+            planned_ = key;
             scale.resize(3 * static_cast<size_t>(width));
             bias.resize(scale.size());
             for (int i = 0; i < 3 * width; ++i) {
                 const int channel = format.planar ? i / width : i % 3;
-                scale[i] = static_cast<float>(unit * format.gain[channel]);
-                bias[i] = static_cast<float>(zero * format.gain[channel] + format.offset[channel]);
+                scale[i] = unit * format.gain[channel];
+                bias[i] = zero * format.gain[channel] + format.offset[channel];
             }
         }
+
+      private:
+        using Key = std::tuple<std::array<float, 3>, std::array<float, 3>, bool, int, float>;
+        Key planned_{};
     };
+
+    // Rows of the crop that are stretched, then blended, at a time: a tenth faster than one by one.
+    static constexpr int rows_at_once = 8, slots = 2 * rows_at_once + 2;
 
     const CropKernels kernels_;
     RowStretcher stretcher_;

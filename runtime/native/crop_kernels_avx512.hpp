@@ -71,6 +71,50 @@ REIDKIT_AVX512 inline void blend_to_bytes_avx512(const int16_t* upper, const int
     }
 }
 
+// 16 values of work space as floats: a product and a sum, not fused: the bits of the other sets. The compiler's own
+// vectors, as GCC 12 warns of many an intrinsic's inside (its bug 105593).
+template <bool past_caches>
+REIDKIT_AVX512 inline void store_floats_avx512(__m256i values, const float* scale, const float* bias, float* out) {
+    using Words [[gnu::vector_size(32)]] = int16_t;
+    using Integers [[gnu::vector_size(64)]] = int32_t;
+    using Floats [[gnu::vector_size(64)]] = float;
+    const Floats floats = __builtin_convertvector(__builtin_convertvector((Words)values, Integers), Floats);
+    const Floats normalized = floats * (Floats)_mm512_loadu_ps(scale) + (Floats)_mm512_loadu_ps(bias);
+    past_caches ? _mm512_stream_ps(out, normalized) : _mm512_storeu_ps(out, normalized);
+}
+
+template <bool past_caches>
+REIDKIT_AVX512 inline void blend_to_floats_by_avx512(const int16_t* upper, const int16_t* lower, int16_t upper_weight,
+                                                     int16_t lower_weight, const float* scale, const float* bias,
+                                                     int count, float* out) {
+    constexpr int lanes = 32;
+    const __m512i up = _mm512_set1_epi16(upper_weight), low = _mm512_set1_epi16(lower_weight);
+    for (int i = 0; i < count; i += lanes) {
+        i = std::min(i, count - lanes);
+        const __m512i sums = blended_avx512(upper + i, lower + i, up, low);
+        const __m256i front = _mm512_maskz_extracti64x4_epi64(0xFF, sums, 0);
+        const __m256i back = _mm512_maskz_extracti64x4_epi64(0xFF, sums, 1);
+        store_floats_avx512<past_caches>(front, scale + i, bias + i, out + i);
+        store_floats_avx512<past_caches>(back, scale + i + 16, bias + i + 16, out + i + 16);
+    }
+}
+
+// As output, whole cache lines go past the caches: a batch of floats does not fit them, and writing a line without
+// reading it first takes half the time. Fence before others may look.
+template <bool is_output>
+REIDKIT_AVX512 inline void blend_to_floats_avx512(const int16_t* upper, const int16_t* lower, int16_t upper_weight,
+                                                  int16_t lower_weight, const float* scale, const float* bias,
+                                                  int count, float* out) {
+    constexpr int lanes = 32;
+    const bool whole_lines = reinterpret_cast<uintptr_t>(out) % 64 == 0 && count % lanes == 0;
+    const auto blend = count < lanes              ? &Compiled<&blend_to_floats>::avx512
+                       : is_output && whole_lines ? &blend_to_floats_by_avx512<true>
+                                                  : &blend_to_floats_by_avx512<false>;
+    blend(upper, lower, upper_weight, lower_weight, scale, bias, count, out);
+}
+
+REIDKIT_AVX512 inline void fence_avx512() { _mm_sfence(); }
+
 REIDKIT_AVX512 inline void floats_to_halves_avx512(const float* floats, int count, Half* out) {
     constexpr int lanes = 16;
     if (count < lanes) return Compiled<&floats_to_halves>::avx512(floats, count, out);
