@@ -25,6 +25,7 @@ except ImportError as error:
         remedy="install a wheel made for this Python and processor, or build it with a C++20 compiler: pip install .",
     ) from error
 
+# Who may touch which rows of a batch, and whom to tell that they are written: `CropBatcher` is their face.
 BatchRing = _native.BatchRing
 CropsWritten = _native.CropsWritten
 
