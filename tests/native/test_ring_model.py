@@ -15,6 +15,8 @@ import pytest
 HERE = Path(__file__).parent
 NATIVE = HERE.parents[1] / "runtime" / "native"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ring_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
