@@ -10,7 +10,7 @@ MODEL ?= osnet_x0_25
 ARTIFACT = demo/$(MODEL)-openvino-fp32
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check sanitize proof-ring bench clean
+.PHONY: demo test check sanitize proof-ring proof-kernels bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard runtime/native/*.cpp runtime/native/*.hpp)
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +62,12 @@ proof-ring: sanitize
 	build/release/tests/native/ring_model --random 6000 --mutants
 	build/release/tests/native/ring_model --random 110000
 	build/release/tests/native/ring_model --random 0 --bound 3
+
+# The crop kernels, at length: NEON under qemu, then ten million crops that a fuzzer makes up.
+proof-kernels: sanitize
+	PATH="$(abspath $(BIN)):$$PATH" cmake --workflow --preset aarch64
+	PATH="$(abspath $(BIN)):$$PATH" cmake --workflow --preset fuzz
+	build/fuzz/tests/native/crops_fuzz -runs=10000000 -max_len=128 -print_final_stats=1
 
 bench:
 	bench/run
