@@ -32,7 +32,8 @@ class UnitLength(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """(N, D) of any floating type -> (N, D) float32."""
         embeddings = embeddings.float()
-        return embeddings / torch.linalg.vector_norm(embeddings, dim=1, keepdim=True)
+        lengths: Tensor = torch.linalg.vector_norm(embeddings, dim=1, keepdim=True)
+        return embeddings / lengths
 
 
 class Join(nn.Module):

@@ -62,5 +62,4 @@ class Projection:
 
     def of(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, D) float32 -> (N, K) float32."""
-        projected: NDArray[np.float32] = (embeddings - self.mean) @ self.axes
-        return projected
+        return np.asarray((embeddings - self.mean) @ self.axes, np.float32)
