@@ -35,7 +35,7 @@ LISTED = (
     "convnext_small_msmt17",
     "convnext_base_market1501",
 )
-BESIDES = ("osnet_ibn_x1_0", "osnet_ain_x1_0", "resnet50", "resnet50_sbs", "resnest50_sbs")
+BESIDES = ("osnet_ibn_x1_0", "osnet_ain_x1_0", "resnet50", "resnet50_sbs")
 CROPS = 4
 
 
