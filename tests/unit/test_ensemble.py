@@ -24,7 +24,7 @@ from reidkit.calibration.street import render_crops  # noqa: E402
 from reidkit.export.backbones import _from_files, backbones, find_backbone, use_backbones_of  # noqa: E402
 from reidkit.export.commands.export import export  # noqa: E402
 from reidkit.export.ensembles import Ensemble, find_gallery, load_parts  # noqa: E402
-from reidkit.export.ensembles.network import Join  # noqa: E402
+from reidkit.export.ensembles.network import Join, Way  # noqa: E402
 from reidkit.export.ensembles.projection import Projection  # noqa: E402
 from reidkit.export.ensembles.worth import counted, with_retrieval  # noqa: E402
 from reidkit.export.onnx import run_onnx  # noqa: E402
@@ -150,6 +150,13 @@ def test_what_is_equal_is_done_once_and_the_join_can_be_found(tmp_path: Path) ->
     assert sorted(joining) == ["Concat", "Div", "Div", "Mul", "ReduceL2", "ReduceL2"]
     nodes = onnx.load(graph(ensemble("blue", "narrow", "wide"), tmp_path)).graph.node
     assert [node.op_type for node in nodes].count("Resize") == 2
+
+
+def test_one_normalisation_told_in_two_ways_is_done_once() -> None:
+    ours, fastreid = find_backbone("osnet_x0_25").preprocessing, find_backbone("resnest50_bot").preprocessing
+    assert ours.normalization != fastreid.normalization
+    assert Way(ours, fastreid).gain is None
+    assert Way(ours, find_backbone("blue").preprocessing).gain is not None
 
 
 def test_the_join_is_float32_whatever_comes_in() -> None:
