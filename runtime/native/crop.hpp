@@ -224,7 +224,11 @@ class CropCutter {
             }
         }
         const size_t pixels = static_cast<size_t>(format.height) * format.width;
-        for (size_t i = 0; i < format.values(); ++i) out[i] = padding[format.planar ? i / pixels : i % 3];
+        if (format.planar) {
+            for (const Value value : padding) out = std::fill_n(out, pixels, value);
+        } else {
+            for (size_t i = 0; i < pixels; ++i) out = std::copy(padding.begin(), padding.end(), out);
+        }
     }
 
     // Where the frame's channels go in a row of work space, which has the layout and the colours of the crop.
