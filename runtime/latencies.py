@@ -26,6 +26,8 @@ from reidkit.runtime.video.publication import whole_file
 
 SCHEMA_VERSION = 1
 
+_ROOT = Path("/")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
@@ -88,9 +90,9 @@ def this_machine() -> str:
     return f"{processor()}, {os.cpu_count()} logical, {platform.system()} {platform.machine()}"
 
 
-def processor() -> str:
-    """The processor's name as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
+def processor(root: Path = _ROOT) -> str:
+    """The processor's name as the system, whose files are at `root`, tells it."""
+    cpuinfo = root / "proc/cpuinfo"
     lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
     return names[0] if names else platform.processor() or platform.machine()
