@@ -52,6 +52,7 @@ def read_crops(paths: Sequence[Path], preprocessing: Preprocessing) -> NDArray[n
             np.array([[0, 0, image.shape[1], image.shape[0]]], np.float64),
             crops[row : row + 1],
             swap_colors=preprocessing.color == "rgb",
+            kernel=preprocessing.resize.kernel,
             antialias=preprocessing.resize.antialias,
             layout=layout,
         )

@@ -1,0 +1,34 @@
+"""Crops read from a folder are resized as the manifest says, which is how the engine will resize them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+cv2 = pytest.importorskip("cv2", reason="needs the extra 'video'")
+
+from reidkit.calibration.crops import read_crops  # noqa: E402
+from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize  # noqa: E402
+
+BILINEAR = Preprocessing(
+    height=64,
+    width=32,
+    color="bgr",
+    layout="nhwc",
+    dtype="uint8",
+    resize=Resize(kernel="bilinear", antialias=False),
+    normalization=Normalization(where="graph", scale=1.0, mean=[0.0] * 3, std=[1.0] * 3),
+)
+
+
+@pytest.mark.parametrize(("kernel", "peer"), [("bilinear", cv2.INTER_LINEAR), ("bicubic", cv2.INTER_CUBIC)])
+def test_the_kernel_is_the_named_one(kernel: str, peer: int, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (100, 41, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "crop.png"), image)
+    preprocessing = replace(BILINEAR, resize=Resize(kernel=kernel, antialias=False))  # type: ignore[arg-type]
+    (crop,) = read_crops([tmp_path / "crop.png"], preprocessing)
+    expected = cv2.resize(image, (32, 64), interpolation=peer)
+    assert np.abs(crop.astype(np.int16) - expected).max() <= 1
