@@ -10,14 +10,26 @@ MODEL ?= osnet_x0_25
 ARTIFACT = demo/$(MODEL)-openvino-fp32
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+.DELETE_ON_ERROR:
 .PHONY: demo test check sanitize proof-ring proof-kernels bench clean
 
-$(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard runtime/native/*.cpp runtime/native/*.hpp)
+SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard runtime/native/*.cpp runtime/native/*.hpp)
+
+$(VENV)/bin/activate:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade "pip>=25.1"
-	$(PIP) install --quiet --constraint constraints.txt --group dev --editable ".[export,timm,onnxruntime,openvino,video]"
-	$(PIP) install --quiet --no-deps trackeval==1.3.0
+
+# What the demonstration needs …
+$(VENV)/installed: $(VENV)/bin/activate $(SOURCES)
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[export,openvino,video]"
 	touch $@
+
+# … and what development needs.
+$(VENV)/equipped: $(VENV)/bin/activate $(SOURCES)
+	$(PIP) install --quiet --constraint constraints.txt --group dev \
+		--editable ".[export,timm,onnxruntime,openvino,tensorrt_rtx,video]"
+	$(PIP) install --quiet --no-deps trackeval==1.3.0
+	touch $(VENV)/installed $@
 
 # On a rendered street, or on your own: make demo VIDEO=shop.mp4 DETECTOR=yolox.onnx (or DETECTIONS=det.txt) WEIGHTS=…
 demo: $(VENV)/installed
@@ -38,17 +50,17 @@ else
 	@$(BIN)/reidkit eval --gt demo/street/gt/gt.txt --tracks demo/with-appearance/tracks.txt
 endif
 
-test: $(VENV)/installed
+test: $(VENV)/equipped
 	$(BIN)/python -m pytest
 
-check: $(VENV)/installed
+check: $(VENV)/equipped
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.hpp')
 	$(BIN)/mypy
 	PYTHONPATH=.typing $(BIN)/lint-imports
 
-sanitize: $(VENV)/installed
+sanitize: $(VENV)/equipped
 	PATH="$(abspath $(BIN)):$$PATH" cmake --workflow --preset asan
 	PATH="$(abspath $(BIN)):$$PATH" cmake --workflow --preset tsan
 
