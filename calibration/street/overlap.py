@@ -32,10 +32,9 @@ from typing import Any
 
 from reidkit.calibration.street.camera import Camera
 from reidkit.calibration.street.scene import WALKABLE_Z
-from reidkit.calibration.street.sequence import WrittenSequence, write_frames
+from reidkit.calibration.street.sequence import WrittenSequence, new_folder, write_frames
 from reidkit.calibration.street.street import Street
 from reidkit.calibration.street.view import StreetFrame, StreetView
-from reidkit.runtime.artifact.publication import publication
 
 VIEWS = "views.json"
 _FARTHEST_M = 40.0  # along the street: nobody walks there
@@ -72,10 +71,11 @@ def write_views(
 
     Raises:
         InvalidInput: the folder exists and holds something.
+        InvalidFile: it cannot be written.
         MissingDependency: PyAV, or OpenCV for images, is not installed.
     """
     sightings: dict[str, Sightings] = {view.name: set() for view in street.views}
-    with publication(folder) as new:
+    with new_folder(folder) as new:
         sequences = tuple(
             write_frames(
                 _noted(view, sightings[view.name]),

@@ -10,7 +10,7 @@ FOLDER/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from reidkit.calibration.street.street import Street, StreetConfig
 from reidkit.calibration.street.view import StreetFrame
 from reidkit.runtime.artifact.publication import publication
-from reidkit.runtime.errors import InvalidFile, MissingDependency
+from reidkit.runtime.errors import InvalidFile, InvalidInput, MissingDependency
 from reidkit.runtime.video.sequence_info import FILE_NAME as SEQUENCE_INFO
 from reidkit.runtime.video.sinks import VideoSink
 
@@ -65,10 +65,30 @@ def write_sequence(
 
     Raises:
         InvalidInput: the folder exists and holds something.
+        InvalidFile: it cannot be written.
         MissingDependency: PyAV, or OpenCV for images, is not installed.
     """
-    with publication(folder) as new:
+    with new_folder(folder) as new:
         return write_frames(street, street.config, new, folder, images=images, on_frame=on_frame)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to write into, which becomes `folder` when the block ends without an exception.
+
+    Raises:
+        InvalidInput: `folder` exists and holds something.
+        InvalidFile: it cannot be written.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InvalidInput(f"{folder} exists and is not an empty folder", remedy="choose another name or remove it")
+        with publication(folder) as new:
+            yield new
+    except OSError as error:
+        raise InvalidFile(
+            f"cannot write {folder} ({error.strerror or error})", remedy="choose another output folder"
+        ) from error
 
 
 def write_frames(

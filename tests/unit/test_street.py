@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from reidkit.calibration.metrics import score_tracking
 from reidkit.calibration.street import Street, StreetConfig, StreetFrame, write_sequence
 from reidkit.calibration.street.camera import Camera
 from reidkit.calibration.street.detecting import ImaginedDetector
-from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.artifact.digests import MANIFEST_FILE
+from reidkit.runtime.errors import InvalidFile, InvalidInput
 from reidkit.runtime.tracking import BotSort, BotSortConfig
 from reidkit.runtime.video.mot_files import MotTable, read_detections, read_tracks
 from reidkit.runtime.video.sequence_info import read_sequence_info
@@ -257,9 +259,33 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
 def test_a_folder_that_holds_something_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    with pytest.raises(InvalidInput, match="exists"):
+    with pytest.raises(InvalidInput, match="mine exists and is not an empty folder: choose another name"):
         write_sequence(Street(SMALL), tmp_path / "mine")
+    with pytest.raises(InvalidInput, match=r"notes\.txt exists and is not an empty folder"):
+        write_sequence(Street(SMALL), tmp_path / "mine" / "notes.txt")
+    with pytest.raises(InvalidFile, match=r"cannot write .*notes.txt/street"):
+        write_sequence(Street(SMALL), tmp_path / "mine" / "notes.txt" / "street")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_a_street_takes_no_artifact_s_place(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST_FILE).write_text("{}")
+    with pytest.raises(InvalidInput, match="not an empty folder"):
+        write_sequence(Street(SMALL), tmp_path)
+    assert (tmp_path / MANIFEST_FILE).read_text() == "{}"
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_a_full_disk_is_told_and_leaves_nothing(images: bool, tmp_path: Path) -> None:
+    pytest.importorskip("cv2" if images else "av", reason="needs the extra 'video'")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))  # no file may grow beyond so many bytes
+    try:
+        with pytest.raises(InvalidFile, match="cannot write"):
+            write_sequence(Street(SMALL), tmp_path / "street", images=images)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def run(*arguments: object) -> Result:
