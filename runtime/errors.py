@@ -29,6 +29,17 @@ class ReidkitError(Exception):
     def __str__(self) -> str:
         return f"{self.message}: {self.remedy}" if self.remedy else self.message
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickled by what it holds: the arguments of its class are another's, and may be keywords alone.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[ReidkitError], arguments: tuple[Any, ...], state: dict[str, Any]) -> ReidkitError:
+    """An error that came from another process."""
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
+
 
 class InvalidInput(ReidkitError, ValueError):
     """An array or argument has the wrong shape, type or values."""
