@@ -7,6 +7,7 @@ illegal instruction, and that should be a line of the report.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -40,10 +41,14 @@ class Outcome:
 def prove_apart(name: str) -> Outcome:
     """`prove` for the target of that name, in a process of its own."""
     command = [sys.executable, "-m", __name__, name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
-    except subprocess.TimeoutExpired:
-        return Outcome(status="failed", detail=f"not done after {_PATIENCE_S} s")
+    with tempfile.TemporaryDirectory() as cache:  # what an engine compiles and keeps is of no use later
+        surroundings = {**os.environ, "XDG_CACHE_HOME": cache}
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False, env=surroundings
+            )
+        except subprocess.TimeoutExpired:
+            return Outcome(status="failed", detail=f"not done after {_PATIENCE_S} s")
     if done.returncode == 0:
         return Outcome(**json.loads(done.stdout.splitlines()[-1]))  # before it, whatever a library has to say
     if done.returncode < 0:
