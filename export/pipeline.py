@@ -1,7 +1,7 @@
 """From weights to a published artifact, or to an error and nothing.
 
-    original ─ ONNX ─ engine ─ golden, manifest ─ publication
-        ╘═══════ ╪ ═════ ╪          every bar across: judged against the original
+    original ─ ONNX in fp32 ─ ONNX as wanted ─ engine ─ golden, manifest ─ publication
+        ╘══════════ ╪ ═══════════════════════════ ╪          every bar across: judged against the original
 
 All is written into a temporary folder, which becomes the artifact by a rename at the very end. Where a portable target
 cannot build, the artifact is a bundle, whose engine is built on the box; where what it builds cannot run, the graph is
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from reidkit.export.fidelity import Fidelity, Verdict, golden
-from reidkit.export.onnx import run_onnx
+from reidkit.export.onnx import lower, run_onnx
 from reidkit.export.originals import Original
 from reidkit.runtime.artifact.digests import record_files
 from reidkit.runtime.artifact.folder import write_golden, write_manifest
@@ -111,6 +111,9 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
             graph = folder / GRAPH_FILE
             original.write_onnx(graph)
             fidelity.on_few().judge("the ONNX graph", run_onnx(graph), Precision.FP32)
+            if job.precision is not Precision.FP32 and job.precision not in target.by_hint:
+                progress(f"typing the graph in {job.precision}")
+                lower(graph, job.precision, crops=fidelity.crops)
 
             progress(f"building for {target.name}")
             built = _built(target, job, graph)
@@ -162,8 +165,6 @@ def _usable_target(job: ExportJob) -> Target:
     """The target, if it can build the job here; told now and not after ten seconds of conversion."""
     target = find_target(job.target)
     refuse_precision(target, job.precision)
-    if job.precision is not Precision.FP32:  # whatever the target could build, the graph is in float32
-        raise ExportFailure(f"graphs in {job.precision} are not written yet", remedy="export with --precision fp32")
     read_options(target, job.options)
     if (reason := target.available()) and not target.portable:
         ours = target.name in metadata("reidkit").get_all("Provides-Extra", [])

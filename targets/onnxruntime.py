@@ -11,12 +11,17 @@ from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision,
 
 
 class OnnxRuntimeTarget:
-    """`Target` for ONNX Runtime, on any processor."""
+    """`Target` for ONNX Runtime: the processor, or whatever execution provider the engine is opened with.
+
+    In fp16 the processor's provider keeps weights and activations in half precision and computes with them in float32,
+    where it has no kernel of half precision: it is smaller there, and not faster.
+    """
 
     name = "onnxruntime"
     engine = "onnxruntime"
     consumes: Literal["onnx", "exported_program"] = "onnx"
-    precisions = frozenset({Precision.FP32})
+    precisions = frozenset({Precision.FP32, Precision.FP16})
+    by_hint: frozenset[Precision] = frozenset()
     options = NO_OPTIONS
     portable = False
 

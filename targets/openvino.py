@@ -5,17 +5,26 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Literal
 
-from reidkit.runtime.errors import ExportFailure, MissingDependency
+from reidkit.runtime.engines.openvino import precision_hint
+from reidkit.runtime.errors import ExportFailure, MissingDependency, TargetUnavailable
 from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
+
+_DEVICE = "CPU"
 
 
 class OpenVinoTarget:
-    """`Target` for Intel's processors and graphics, and for ARM processors."""
+    """`Target` for Intel's processors and graphics, and for ARM processors.
+
+    An artifact in fp16 is typed so, and half the size; a device computes it in half precision if it can, else in
+    float32, as most processors do. The toolchain's `inference_precision` says what this machine's processor did, on
+    which it was judged. In bf16 the graph is in float32 and the processor multiplies in bfloat16, which it has to have.
+    """
 
     name = "openvino"
     engine = "openvino"
     consumes: Literal["onnx", "exported_program"] = "onnx"
-    precisions = frozenset({Precision.FP32})
+    precisions = frozenset({Precision.FP32, Precision.FP16, Precision.BF16})
+    by_hint = frozenset({Precision.BF16})
     options = NO_OPTIONS
     portable = False
 
@@ -24,7 +33,7 @@ class OpenVinoTarget:
         return None if find_spec("openvino") else "openvino is not installed"
 
     def build(self, job: BuildJob) -> BuiltEngine:
-        """Write ``engine.xml`` and ``engine.bin``, weights in float32; OpenVINO must compile them."""
+        """Write ``engine.xml`` and ``engine.bin``, weights as they are in the graph; OpenVINO must compile them."""
         refuse_precision(self, job.precision)
         try:
             import openvino
@@ -32,18 +41,25 @@ class OpenVinoTarget:
             raise MissingDependency("openvino", extra="openvino", purpose="Target openvino") from error
         engine_file = job.folder / "engine.xml"
         core = openvino.Core()
+        capabilities = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        hint = precision_hint(str(job.precision), device=_DEVICE, capabilities=capabilities)
+        if hint is None:
+            raise TargetUnavailable(
+                f"target openvino cannot build {job.precision} here: this processor does not multiply in it",
+                remedy="it takes AMX or AVX-512 BF16; export with --precision fp32",
+            )
         try:
             model = core.read_model(job.onnx_path)  # not convert_model, which reports its use to the vendor
             for index, node in enumerate(model.get_ordered_ops()):
                 if node.get_friendly_name() == node.get_name():  # numbered by what this process did before
                     node.set_friendly_name(f"{node.get_type_name()}_{index}")
             openvino.save_model(model, engine_file, compress_to_fp16=False)
-            core.compile_model(core.read_model(engine_file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+            core.compile_model(core.read_model(engine_file), _DEVICE, {"INFERENCE_PRECISION_HINT": hint})
         except RuntimeError as error:
             raise ExportFailure(f"OpenVINO {openvino.__version__} refuses the graph: {error}") from error
         return BuiltEngine(
             engine_file=engine_file.name,
-            toolchain={"openvino": openvino.__version__},
+            toolchain={"openvino": openvino.__version__, "inference_precision": hint},
             precision_built=job.precision,
         )
 

@@ -46,7 +46,7 @@ class BuildJob:
     """What is to be built.
 
     Attributes:
-        onnx_path: the checked graph, in the precision to be built, one file.
+        onnx_path: the checked graph, one file, in the precision to be built unless the target computes in it by a hint.
         folder: the artifact's temporary folder, into which the target writes its files.
         precision: what the user asked for.
         batch: batch sizes the engine must take.
@@ -85,6 +85,7 @@ class Target(Protocol):
         engine: the runtime engine that opens what is built.
         consumes: what the target is fed.
         precisions: what it can build.
+        by_hint: those of them in which the library computes because it is told to; it is fed a graph in float32 then.
         options: settings of its own, by name.
         portable: whether its engine can be built on the box later, from the graph and a recipe in the artifact; then
             an export goes on where it cannot build.
@@ -94,6 +95,7 @@ class Target(Protocol):
     engine: str
     consumes: Literal["onnx", "exported_program"]
     precisions: frozenset[Precision]
+    by_hint: frozenset[Precision]
     options: Mapping[str, Option]
     portable: bool
 

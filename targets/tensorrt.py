@@ -35,6 +35,7 @@ class TensorRtTarget:
     engine = "tensorrt"
     consumes: Literal["onnx", "exported_program"] = "onnx"
     precisions = frozenset({Precision.FP32, Precision.FP16})
+    by_hint: frozenset[Precision] = frozenset()
     portable = True
     options: Mapping[str, Option] = MappingProxyType(
         {

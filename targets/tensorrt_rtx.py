@@ -34,6 +34,7 @@ class TensorRtRtxTarget:
     engine = "tensorrt_rtx"
     consumes: Literal["onnx", "exported_program"] = "onnx"
     precisions = frozenset({Precision.FP32, Precision.FP16})
+    by_hint: frozenset[Precision] = frozenset()
     portable = True
     options: Mapping[str, Option] = MappingProxyType(
         {

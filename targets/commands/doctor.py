@@ -132,20 +132,10 @@ def _nvidia(report: Report) -> str:
         "JetPack": nvidia.jetpack,
         "the system's TensorRT": nvidia.tensorrt,
     }
-    gpus = [
-        ", ".join(
-            filter(
-                None,
-                (
-                    gpu.name,
-                    gpu.memory_mib and f"{gpu.memory_mib} MiB",
-                    gpu.compute_capability and f"compute capability {gpu.compute_capability}",
-                ),
-            )
-        )
-        for gpu in nvidia.gpus
-    ]
-    return "; ".join([*gpus, *(f"{what} {value}" for what, value in found.items() if value)]) or "no GPU, no driver"
+    return (
+        "; ".join([*map(str, nvidia.gpus), *(f"{what} {value}" for what, value in found.items() if value)])
+        or "no GPU, no driver"
+    )
 
 
 def _libraries(report: Report) -> list[Library]:

@@ -225,7 +225,7 @@ def test_tensorrt_is_exported_without_a_gpu(target: str, option: str, output: Pa
     [
         (["--option", "wings=two"], 1, "target tensorrt has no option 'wings': known: dla,"),
         (["--option", "dla=two"], 1, "option dla of target tensorrt cannot be 'two'"),
-        (["--precision", "fp16"], 1, "graphs in fp16 are not written yet"),
+        (["--precision", "bf16"], 1, "target tensorrt does not build bf16: it builds fp16, fp32"),
     ],
     ids=str,
 )
@@ -383,6 +383,44 @@ def test_without_weights_the_embedded_ones_are_used(output: Path) -> None:
 def test_a_backbone_without_embedded_weights_wants_some(output: Path) -> None:
     done = run(output, "--model", "tiny", "--target", "onnxruntime")
     assert_refused(done, output, code=1, saying="no weights of tiny come with reidkit")
+
+
+def test_a_model_of_the_catalogue_is_exported_from_what_was_downloaded(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    export_it = ("--model", "osnet_x0_25_msmt17.pt", "--target", "onnxruntime", "--json")
+    refusal = "the weights of osnet_x0_25_msmt17 are not here: reid-models --download osnet_x0_25_msmt17, or give"
+    assert_refused(run(output, *export_it[:-1]), output, code=1, saying=refusal)
+    path = tmp_path / "cache" / "reidkit" / "weights" / "osnet_x0_25_msmt17.pt"
+    path.parent.mkdir(parents=True)
+    torch.save(random_backbone(find_backbone("osnet_x0_25")).state_dict(), path)
+    done = run(output, *export_it)
+    assert done.exit_code == 0, done.output
+    manifest, _ = read_artifact(Path(json.loads(done.stdout)["artifact"]))
+    weights = manifest.backbone.weights
+    assert manifest.backbone.name == "osnet_x0_25"
+    assert (weights.source, weights.file, weights.sha256) == ("downloaded", path.name, sha256_of(path))
+    assert "academic research only" in (weights.licence or "")
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert "--force downloads it again" in run(output, *export_it, "--name", "altered").stdout
+
+
+def test_a_backbone_does_not_take_what_was_downloaded_but_says_where_it_is(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    export_it = ("--model", "osnet_x0_5", "--target", "onnxruntime")
+    assert_refused(run(output, *export_it), output, code=1, saying="reid-models --download osnet_x0_5, or give")
+    path = tmp_path / "cache" / "reidkit" / "weights" / "osnet_x0_5_msmt17_all.pt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    assert_refused(run(output, *export_it), output, code=1, saying=f"downloaded are {path}; give --weights FILE")
+
+
+def test_a_listed_model_without_public_weights_is_exported_by_its_name(output: Path) -> None:
+    export_it = ("--model", "resnest101_msmt17", "--target", "onnxruntime")
+    assert_refused(run(output, *export_it), output, code=1, saying="no public weights: bring your own with --weights")
 
 
 def test_weights_are_given_or_random_and_not_both(output: Path, weights: Path) -> None:
