@@ -24,7 +24,7 @@ from reidkit.runtime.tracking import kalman
 from reidkit.runtime.tracking.association import AppearanceRule, Matching, iou_distance, match, match_by_overlap
 from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
 from reidkit.runtime.tracking.config import BotSortConfig
-from reidkit.runtime.tracking.long_term import EmbeddingRings, mutual_best, reachable
+from reidkit.runtime.tracking.long_term import EmbeddingRings, at_border, mutual_best, reachable
 from reidkit.runtime.tracking.moment import Moment
 from reidkit.runtime.tracking.observation import Observation
 from reidkit.runtime.tracking.table import Rows, TrackTable
@@ -110,7 +110,8 @@ class BotSort:
             classes: (N,) integers; None: all 0. They are carried along, not associated by.
             embeddings: (N, D) of any length but zero; None: no detection has one. Not read without `with_reid`.
             embedded: (N,) bool, which rows of `embeddings` are set; None: all. Other rows are never read.
-            frame: (H, W, 3) uint8 BGR or (H, W) grey, for the settings of `camera_motion` that look at frames.
+            frame: (H, W, 3) uint8 BGR or (H, W) grey, for the settings of `camera_motion` that look at frames, and for
+                ``long_term_reentry: false``, which looks at its size.
             camera_motion: (2, 3) affine from the previous frame's pixels to this one's, instead of an estimate.
             timestamp_s: when the frame was taken, seconds; must not go back. Read with ``clock: timestamps``, which
                 needs it.
@@ -127,6 +128,8 @@ class BotSort:
         if config.with_reid:
             width = table.embedding.shape[1] or config.embedding_dim
             observation.read_embeddings(config, embeddings, embedded, width=width)
+        if frame is None and config.long_term_min_cosine is not None and not config.long_term_reentry:
+            raise InvalidInput("long_term_reentry: false looks where the picture ends: pass frame= to update()")
         moment = self._moment.next(config, timestamp_s)
         started = perf_counter()
         affine = self._camera_motion(frame, observation, camera_motion)
@@ -139,6 +142,7 @@ class BotSort:
         confirmed = table.confirmed[: table.count]
         pool, unconfirmed = np.flatnonzero(confirmed), np.flatnonzero(~confirmed)
         kalman.predict_over(table, pool, moment.steps)
+        pool = pool[~self._is_dormant()[pool]]
         if affine is not None:
             kalman.move_camera(table, affine)
 
@@ -147,7 +151,7 @@ class BotSort:
         pool = self._match_by_overlap(observation, pool)
         table.state[pool] = TrackState.LOST
         unconfirmed, high = self._match_by_appearance(observation, unconfirmed, high, confirmed=False)
-        high = self._recognise(observation, high)
+        high = self._recognise(observation, high, frame)
         self._remove(unconfirmed)
         self._give_birth(observation, high)
         ended = perf_counter()
@@ -208,7 +212,7 @@ class BotSort:
         self._follow(observation, rows[matching.rows], observation.low[matching.columns])
         return _without(rows, matching.rows)
 
-    def _recognise(self, observation: Observation, candidates: Rows) -> Rows:
+    def _recognise(self, observation: Observation, candidates: Rows, frame: NDArray[np.uint8] | None) -> Rows:
         """Long-term stage: bring lost tracks back by appearance alone; return the candidates left."""
         config, table = self.config, self._table
         candidates_embedded = candidates[observation.embedding_rows[candidates] >= 0]
@@ -217,13 +221,19 @@ class BotSort:
             return candidates
         measured = observation.measured[candidates_embedded]
         embeddings = observation.embeddings[observation.embedding_rows[candidates_embedded]]
+        frames_lost = self._moment.frame - table.last_frame[lost]
+        predicted, seen = table.position[lost], table.position[lost]
+        seen[:, :2] -= table.velocity[lost, :2] * frames_lost[:, None]  # lost tracks go on at their last speed
         allowed = reachable(
-            table.position[lost],
+            seen,
+            predicted,
             measured,
-            self._moment.frame - table.last_frame[lost],
+            frames_lost,
             max_speed=config.long_term_max_speed,
             frame_rate=config.frame_rate,
         )
+        if frame is not None and not config.long_term_reentry:
+            allowed[at_border(seen, width=frame.shape[1], height=frame.shape[0])] = False
         similarity = self._rings.similarity(table.id[lost], embeddings)
         rows, columns = mutual_best(
             similarity, allowed, minimum=config.long_term_min_cosine, margin=config.long_term_margin
@@ -271,14 +281,22 @@ class BotSort:
         """Drop unconfirmed tracks that were not matched, and those lost for too long."""
         table = self._table
         expired = table.state[: table.count] == TrackState.LOST
-        expired &= self._moment.frame - table.last_frame[: table.count] > self._longest_lost()
+        expired &= self._moment.frame - table.last_frame[: table.count] > self._longest_kept()
         expired[unconfirmed] = True
         self._keep(~expired)
 
     def _forget(self) -> None:
         """Drop tracks that would have expired already, had the frames been there that a jump in time left out."""
         table = self._table
-        self._keep(self._moment.frame - table.last_frame[: table.count] <= self._longest_lost() + 1)
+        self._keep(self._moment.frame - table.last_frame[: table.count] <= self._longest_kept() + 1)
+
+    def _is_dormant(self) -> NDArray[np.bool_]:
+        """(count,) whether a track is lost for so long that only the long-term stage may bring it back."""
+        return self._moment.frame - self._table.last_frame[: self._table.count] > self._longest_lost() + 1
+
+    def _longest_kept(self) -> int:
+        by_appearance = 0 if self.config.long_term_min_cosine is None else self.config.long_term_lost_frames
+        return max(self._longest_lost(), by_appearance)
 
     def _longest_lost(self) -> int:
         return max(self.config.max_lost_frames, 1)  # whoever got lost in this frame stays for the next
@@ -306,7 +324,7 @@ class BotSort:
         """Of a tracked and a lost track in one place keep the one with the longer life, on a tie the lost one."""
         table = self._table
         tracked = table.state[: table.count] == TrackState.TRACKED
-        tracked_rows, lost_rows = np.flatnonzero(tracked), np.flatnonzero(~tracked)
+        tracked_rows, lost_rows = np.flatnonzero(tracked), np.flatnonzero(~tracked & ~self._is_dormant())
         if not tracked_rows.size or not lost_rows.size:
             return
         distance = iou_distance(table.boxes_xyxy(tracked_rows), table.boxes_xyxy(lost_rows))

@@ -50,6 +50,10 @@ class BotSortConfig:
         long_term_margin: by how much the best cosine must exceed the second best, in its row and in its column.
         long_term_history: past embeddings that a track keeps for this.
         long_term_max_speed: how fast a lost person may have moved, in box heights per second.
+        long_term_lost_frames: a person lost for longer than `max_lost_frames` is still recognised until then, by
+            appearance alone; a file may say `long_term_lost_s`, in seconds.
+        long_term_reentry: whether who was lost at the border of the picture may be recognised. False: they have left,
+            and whoever comes in is new; `BotSort.update` then needs the frames.
         frame_rate: frames per second that times are reckoned with.
         clock: what passes between two updates: ``"frames"``, one frame, as in the authors' code; or ``"timestamps"``,
             as many as their timestamps say (dropped frames, a rate that changes), in ages and predictions.
@@ -84,6 +88,8 @@ class BotSortConfig:
     long_term_margin: float = 0.05
     long_term_history: int = 30
     long_term_max_speed: float = 2.0
+    long_term_lost_frames: int = 0
+    long_term_reentry: bool = True
     frame_rate: float = 30.0
     clock: str = "frames"
     reid_model: str | None = None
@@ -103,7 +109,7 @@ class BotSortConfig:
 
     @staticmethod
     def load(path: str | Path, *, schema: str | None = None, frame_rate: float | None = None) -> BotSortConfig:
-        """The configuration in a YAML file, or in the packaged preset of that name (``botsort.yaml``, ``tuned.yaml``).
+        """The configuration in a YAML file, or in the packaged preset of that name, such as ``tuned.yaml``.
 
         Args:
             path: the file; a name without a folder that is no file here is looked up among the presets.
@@ -165,6 +171,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "long_term_margin": (0, 2),
     "long_term_history": (1, 1000),
     "long_term_max_speed": (0, 1000),
+    "long_term_lost_frames": (0, 1_000_000),
     "frame_rate": (0.01, 10_000),
     "embedding_dim": (1, 1_000_000),
 }

@@ -74,6 +74,10 @@ def _association_gates(config: BotSortConfig) -> list[Gate]:
             f"cos >= {config.long_term_min_cosine:g}, by {config.long_term_margin:g} over the second best both ways, "
             f"within {config.long_term_max_speed:g} box heights per second"
         )
+        if config.long_term_lost_frames > config.max_lost_frames:
+            condition += f", for {config.long_term_lost_frames / config.frame_rate:.3g} s"
+        if not config.long_term_reentry:
+            condition += ", unless lost at the border of the picture"
         gates.append(Gate("long-term (lost)", "recognised by appearance alone", condition))
     return gates
 

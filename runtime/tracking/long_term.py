@@ -87,26 +87,37 @@ class EmbeddingRings:
 
 
 def reachable(
-    position: Array, measured: Array, frames_lost: Indices, *, max_speed: float, frame_rate: float
+    seen: Array, predicted: Array, measured: Array, frames_lost: Indices, *, max_speed: float, frame_rate: float
 ) -> NDArray[np.bool_]:
-    """(T, N) whether a person lost at `position` could be at `measured`.
+    """(T, N) whether a lost person could be at `measured`: whether they may have stayed, walked off or walked on.
 
     Args:
-        position: (T, 4) ``[cx, cy, w, h]`` where the track was seen last or is predicted, pixels.
+        seen: (T, 4) ``[cx, cy, w, h]`` where the track was seen last, pixels.
+        predicted: (T, 4) the same where it would be by now at its last speed.
         measured: (N, 4) the same of the detections.
         frames_lost: (T,) frames since the track was seen.
-        max_speed: box heights per second.
+        max_speed: box heights per second, away from the nearer of the two places.
         frame_rate: frames per second.
     """
-    height = position[:, None, 3]
-    distance = np.hypot(
-        measured[:, 0] - position[:, None, 0],
-        (measured[:, 1] + measured[:, 3] / 2) - (position[:, None, 1] + height / 2),
-    )
+    height = seen[:, None, 3]
+    distance = np.minimum(_steps_apart(seen, measured), _steps_apart(predicted, measured))
     growth = np.log(measured[:, 3] / height)
     seconds = frames_lost[:, None] / frame_rate
     near: NDArray[np.bool_] = (distance <= height * (0.5 + max_speed * seconds)) & (np.abs(growth) <= np.log(1.6))
     return near
+
+
+def at_border(boxes: Array, *, width: int, height: int) -> NDArray[np.bool_]:
+    """(N,) whether (N, 4) ``[cx, cy, w, h]`` come within a quarter of their width of the picture's border."""
+    reach = boxes[:, 2:] / 2 + boxes[:, 2:3] / 4
+    beyond: NDArray[np.bool_] = (boxes[:, :2] < reach) | (boxes[:, :2] + reach > [width, height])
+    return beyond.any(axis=1)
+
+
+def _steps_apart(first: Array, second: Array) -> Array:
+    """(T, N) pixels between the feet of (T, 4) and those of (N, 4) ``[cx, cy, w, h]``."""
+    sideways = second[:, 0] - first[:, None, 0]
+    return np.hypot(sideways, (second[:, 1] + second[:, 3] / 2) - (first[:, None, 1] + first[:, None, 3] / 2))
 
 
 def mutual_best(

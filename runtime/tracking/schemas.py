@@ -117,17 +117,20 @@ def recognise_schema(mapping: Mapping[str, Any]) -> str:
     return "mivolo" if "model" in mapping else "reidkit"
 
 
+_IN_SECONDS = {"max_lost_s": "max_lost_frames", "long_term_lost_s": "long_term_lost_frames"}
+"""Keys of a file of our own that count in seconds what the settings count in frames."""
+
+
 def _native(mapping: Mapping[str, Any], *, frame_rate: float | None) -> BotSortConfig:
     known = {field.name for field in dataclasses.fields(BotSortConfig)}
-    _refuse_unknown("reidkit", mapping, known | {"max_lost_s"})
+    _refuse_unknown("reidkit", mapping, known | _IN_SECONDS.keys())
     fields = dict(mapping)
     fields["frame_rate"] = rate = _rate(fields.get("frame_rate", 30.0) if frame_rate is None else frame_rate)
-    if "max_lost_s" in fields:
-        if "max_lost_frames" in fields:
-            raise InvalidConfig(
-                "max_lost_s and max_lost_frames both say how long a lost track is kept", remedy="keep one"
-            )
-        fields["max_lost_frames"] = round(_typed("max_lost_s", fields.pop("max_lost_s"), float) * rate)
+    for key, field in _IN_SECONDS.items():
+        if key in fields:
+            if field in fields:
+                raise InvalidConfig(f"{key} and {field} both say how long a lost track is kept", remedy="keep one")
+            fields[field] = round(_typed(key, fields.pop(key), float) * rate)
     return BotSortConfig(**fields)
 
 

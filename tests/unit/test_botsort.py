@@ -258,6 +258,53 @@ def test_look_alikes_stay_strangers() -> None:
     assert tracker.appearance.recognised == 0
 
 
+def test_who_is_lost_for_long_is_found_by_appearance_but_no_more_by_overlap() -> None:
+    tracker = BotSort(BotSortConfig(long_term_min_cosine=0.8, max_lost_frames=5, long_term_lost_frames=20))
+    update(tracker, 0, 900, embeddings=EYE[[0, 3]])
+    leave(tracker, 10)
+    for _ in range(2):
+        stranger = update(tracker, 0, 900, embeddings=EYE[[1, 3]])
+    assert stranger.ids.tolist() == [2, 3]
+    tracks = update(tracker, 0, 40, 900, embeddings=EYE[[1, 0, 3]])
+    assert dict(zip(tracks.ids.tolist(), tracks.detection_index.tolist(), strict=True)) == {1: 1, 2: 2, 3: 0}
+
+
+def test_who_is_lost_for_too_long_is_forgotten_by_the_long_term_stage_too() -> None:
+    tracker = long_term(long_term_lost_frames=200)
+    update(tracker, 0, 900, embeddings=EYE[[0, 3]])
+    leave(tracker, 201)
+    update(tracker, 0, 900, embeddings=EYE[[0, 3]])
+    assert tracker.appearance.recognised == 0
+
+
+def test_whoever_walks_on_while_hidden_is_within_reach() -> None:
+    tracker = BotSort(
+        BotSortConfig(max_lost_frames=1, long_term_lost_frames=100, long_term_min_cosine=0.8, long_term_max_speed=0.0)
+    )
+    for shift in range(0, 200, 20):
+        update(tracker, shift, 900, embeddings=EYE[[0, 3]])
+    leave(tracker, 20)
+    update(tracker, 600, 900, embeddings=EYE[[0, 3]])
+    assert tracker.appearance.recognised == 1
+
+
+@pytest.mark.parametrize(("width", "left"), [(160, True), (400, False)])
+def test_who_is_lost_at_the_border_has_left_if_the_settings_say_so(width: int, left: bool) -> None:
+    tracker = long_term(long_term_reentry=False)
+    picture = np.zeros((600, width), np.uint8)
+    update(tracker, 0, embeddings=EYE[[0]], frame=picture)
+    for _ in range(40):
+        update(tracker, frame=picture)
+    update(tracker, 200, embeddings=EYE[[0]], frame=picture)
+    assert tracker.appearance.recognised == (not left)
+
+
+def test_the_border_is_looked_for_in_the_frame() -> None:
+    tracker = long_term(long_term_reentry=False)
+    with pytest.raises(InvalidInput, match="pass frame="):
+        update(tracker, 0, embeddings=EYE[[0]])
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 @pytest.mark.parametrize("stage", [{}, {"long_term_min_cosine": 0.5, "long_term_history": 4}])
 def test_a_restored_tracker_goes_on_as_if_never_interrupted(tmp_path: Path, seed: int, stage: dict[str, Any]) -> None:

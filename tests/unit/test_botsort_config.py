@@ -107,7 +107,8 @@ def test_official_buffer_is_scaled_by_the_frame_rate(frame_rate: float | None, f
 
 @pytest.mark.parametrize(("frame_rate", "frames"), [(None, 45), (10, 15), (7, 10)])
 def test_a_native_file_may_count_in_seconds(tmp_path: Path, frame_rate: float | None, frames: int) -> None:
-    assert load(tmp_path, "max_lost_s: 1.5\n", frame_rate=frame_rate).max_lost_frames == frames
+    config = load(tmp_path, "max_lost_s: 1.5\nlong_term_lost_s: 1.5\n", frame_rate=frame_rate)
+    assert (config.max_lost_frames, config.long_term_lost_frames) == (frames, frames)
 
 
 def test_max_age_is_not_scaled() -> None:
