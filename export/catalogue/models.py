@@ -128,17 +128,19 @@ class Catalogue:
     families: Mapping[str, Family]
     models: Mapping[str, Model]
 
+    def named(self, name: str) -> Model | None:
+        """The model of that name or file name; None where that is none's."""
+        return self.models.get(_without_suffix(name))
+
     def find(self, name: str) -> Model:
         """The model of that name, of that file name, or the first one of that backbone, which it then has.
 
         Raises:
             InvalidInput: there is none; with the nearest name.
         """
-        plain = name
-        for suffix in WEIGHTS_SUFFIXES:
-            plain = plain.removesuffix(suffix)
-        if plain in self.models:
-            return self.models[plain]
+        if (named := self.named(name)) is not None:
+            return named
+        plain = _without_suffix(name)
         for model in self.models.values():
             if plain in (model.backbone, *model.also):
                 return replace(model, backbone=plain, also=())
@@ -148,6 +150,12 @@ class Catalogue:
     def terms(self, model: Model) -> str:
         """What the owners of its training images allow; empty where there are no weights."""
         return "; ".join(dict.fromkeys(self.training_sets[key].terms for key in model.trained_on))
+
+
+def _without_suffix(name: str) -> str:
+    for suffix in WEIGHTS_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
 
 
 @cache

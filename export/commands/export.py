@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reidkit.export.backbones import backbones, card_of_factory, find_backbone, use_backbones_of
+from reidkit.export.catalogue.known_weights import backbone_of, known_weights
 from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
 from reidkit.targets import Precision, targets
 
@@ -45,7 +46,8 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> 
 @click.command("export", cls=ReidkitCommand)
 @click.option(
     "--model",
-    help="Backbone, or timm:NAME; several, joined by +, for an ensemble; may be left out where the weights tell it.",
+    help="Backbone, or a model of reid-models, or timm:NAME; several, joined by +, for an ensemble; may be left out "
+    "where the weights tell it.",
 )
 @click.option(
     "--backbones", "backbones_file", type=_file, help="A .py file of yours that defines CARDS: more backbones."
@@ -62,7 +64,7 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> 
     type=_file,
     multiple=True,
     help="Checkpoint: .pt, .pth, .pth.tar or .safetensors; of an ensemble one for each part, in their order.  "
-    "[default: embedded]",
+    "[default: those of the model, embedded or downloaded]",
 )
 @click.option("--random-weights", is_flag=True, help="No checkpoint: random weights, to try a target out.")
 @click.option("--target", required=True, help=f"What to build for: {', '.join(targets())}.")
@@ -165,8 +167,8 @@ def export(
 
     @cache
     def ensemble() -> Ensemble:
-        cards = [find_backbone(name) for name in names]
-        loaded = Ensemble.of(load_parts(cards, weights, random=random_weights), weights=ensemble_weights)
+        cards = [find_backbone(backbone_of(name)) for name in names]
+        loaded = Ensemble.of(load_parts(cards, weights, names=names, random=random_weights), weights=ensemble_weights)
         return loaded if width is None or crops is None else loaded.projected_on(crops, width=width)
 
     def original() -> Original:
@@ -176,8 +178,12 @@ def export(
             return onnx_original(onnx, preprocessing=preprocessing)
         card = card_of_factory(module, preprocessing=preprocessing) if module else None
         if model is not None:
-            card = find_backbone(model, preprocessing=preprocessing)
-        return random_original(card) if card and random_weights else trained_original(card, *weights)
+            card = find_backbone(backbone_of(model), preprocessing=preprocessing)
+        if card is not None and random_weights:
+            return random_original(card)
+        if model is not None and not weights:
+            return trained_original(card, known_weights(model))
+        return trained_original(card, *weights)
 
     job = ExportJob(
         original=original,
@@ -209,7 +215,7 @@ def _tell(stage: str) -> None:
 def _summary(result: ExportResult) -> str:
     manifest, parity, gate = result.manifest, result.verdict.parity, result.verdict.gate
     backbone, weights = manifest.backbone, manifest.backbone.weights
-    source = {"file": weights.file, "embedded": f"embedded {weights.file}", "random": "random weights"}[weights.source]
+    source = {"file": "", "random": "random weights"}.get(weights.source, f"{weights.source} ") + (weights.file or "")
     dropped = f", without its {', '.join(weights.dropped_keys)}" if weights.dropped_keys else ""
     size = sum(file.bytes for file in manifest.files.values())
     batches = " and ".join(str(batch) for batch in manifest.parity["batches"])

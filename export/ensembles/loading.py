@@ -7,18 +7,21 @@ from itertools import permutations
 from pathlib import Path
 
 from reidkit.export.backbones import ModelCard
+from reidkit.export.catalogue.known_weights import KnownWeights, known_weights
 from reidkit.export.checkpoints import Checkpoint, load_backbone
 from reidkit.export.originals import LoadedBackbone, trained_backbone, untrained_backbone
-from reidkit.export.weights import embedded_weights
 from reidkit.runtime.errors import InvalidCheckpoint, InvalidInput
 
 
-def load_parts(cards: Sequence[ModelCard], files: Sequence[Path], *, random: bool = False) -> list[LoadedBackbone]:
+def load_parts(
+    cards: Sequence[ModelCard], files: Sequence[Path], *, names: Sequence[str] = (), random: bool = False
+) -> list[LoadedBackbone]:
     """The parts with their weights.
 
     Args:
         cards: the parts; none to tell them from the files.
-        files: a checkpoint for each, in this order; or for each of those alone whose weights do not come with reidkit.
+        files: a checkpoint for each, in this order; or for each of those alone whose weights are not here already.
+        names: what the parts were asked for as, by default the names of their cards; see `known_weights`.
         random: no files, but random weights, different ones for a part that is there twice.
 
     Raises:
@@ -29,9 +32,9 @@ def load_parts(cards: Sequence[ModelCard], files: Sequence[Path], *, random: boo
         return [untrained_backbone(card, seed=seed) for seed, card in enumerate(cards)]
     if not cards:
         return _distinct([trained_backbone(None, path) for path in files])
-    paths = _paths(cards, files)
+    meant = _meant(cards, files, names or [card.name for card in cards])
     try:
-        return _distinct([trained_backbone(card, path) for card, path in zip(cards, paths, strict=True)])
+        return _distinct([trained_backbone(card, weights) for card, weights in zip(cards, meant, strict=True)])
     except InvalidCheckpoint as error:
         if order := _fitting_order(cards, files):
             options = " ".join(f"--weights {path}" for path in order)
@@ -41,14 +44,17 @@ def load_parts(cards: Sequence[ModelCard], files: Sequence[Path], *, random: boo
         raise
 
 
-def _paths(cards: Sequence[ModelCard], files: Sequence[Path]) -> list[Path | None]:
-    """The file of each part, None where the embedded weights are meant."""
+def _meant(cards: Sequence[ModelCard], files: Sequence[Path], names: Sequence[str]) -> Sequence[Path | KnownWeights]:
+    """The weights of each part."""
     if len(files) == len(cards):
-        return list(files)
-    lacking = [card for card in cards if not _is_embedded(card)]
+        return files
+    known = [_known(name) for name in names]
+    lacking = [card for card, weights in zip(cards, known, strict=True) if weights is None]
     if len(files) == len(lacking):
         given = iter(files)
-        return [next(given) if card in lacking else None for card in cards]
+        return [weights or next(given) for weights in known]
+    if not files:
+        return [known_weights(name) for name in names]  # which says of the first that lacks them where to get some
     alone = f", or once for {_names(lacking)} alone" if 0 < len(lacking) < len(cards) else ""
     raise InvalidInput(
         f"{len(files)} weights {'file' if len(files) == 1 else 'files'} for {len(cards)} parts",
@@ -56,12 +62,11 @@ def _paths(cards: Sequence[ModelCard], files: Sequence[Path]) -> list[Path | Non
     )
 
 
-def _is_embedded(card: ModelCard) -> bool:
+def _known(name: str) -> KnownWeights | None:
     try:
-        embedded_weights(card.name)
+        return known_weights(name)
     except InvalidInput:
-        return False
-    return True
+        return None
 
 
 def _fitting_order(cards: Sequence[ModelCard], files: Sequence[Path]) -> tuple[Path, ...] | None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from torch import nn
 
 from reidkit.export.backbones import ModelCard
+from reidkit.export.catalogue.known_weights import KnownWeights, known_weights
 from reidkit.export.checkpoints import Checkpoint, identify, load_backbone, random_backbone
 from reidkit.export.onnx import CropEmbedder, write_onnx
 from reidkit.export.originals.original import Original
-from reidkit.export.weights import DEFAULT, LICENCE, embedded_weights
+from reidkit.export.weights import DEFAULT
 from reidkit.runtime.artifact.manifest import BackboneInfo, Weights
 
 
@@ -43,30 +44,30 @@ class LoadedBackbone:
         )
 
 
-def trained_backbone(card: ModelCard | None, weights: Path | None) -> LoadedBackbone:
+def trained_backbone(card: ModelCard | None, weights: Path | KnownWeights | None) -> LoadedBackbone:
     """A backbone with trained weights.
 
     Args:
         card: the backbone; None to tell it from the weights.
-        weights: the checkpoint; None for the weights that come with reidkit.
+        weights: the checkpoint, of the user's or known to reidkit; None for the weights that come with reidkit.
 
     Raises:
         InvalidCheckpoint: the weights are not those of the backbone.
         InvalidInput: no weights of this backbone come with reidkit.
     """
-    path = weights or embedded_weights(card.name if card else DEFAULT)
+    given = weights or known_weights(card.name if card else DEFAULT)
+    path, known = (given.path, given) if isinstance(given, KnownWeights) else (given, None)
     checkpoint = Checkpoint.read(path)
     card = card or identify(checkpoint)
     module, dropped = load_backbone(card, checkpoint)
-    embedded = weights is None
     return LoadedBackbone(
         card,
         module,
         Weights(
-            source="embedded" if embedded else "file",
+            source=known.source if known else "file",
             file=path.name,
             sha256=checkpoint.sha256,
-            licence=LICENCE if embedded else None,
+            licence=known.licence if known else None,
             dropped_keys=dropped,
         ),
     )
@@ -78,7 +79,7 @@ def untrained_backbone(card: ModelCard, *, seed: int = 0) -> LoadedBackbone:
     return LoadedBackbone(card, random_backbone(card, seed=seed), weights)
 
 
-def trained_original(card: ModelCard | None, weights: Path | None = None) -> Original:
+def trained_original(card: ModelCard | None, weights: Path | KnownWeights | None = None) -> Original:
     """A backbone with trained weights; arguments and errors of `trained_backbone`."""
     return trained_backbone(card, weights).original()
 

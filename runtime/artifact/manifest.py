@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 class Weights:
     """Where the weights came from. `sha256` is None only for `source="random"`."""
 
-    source: Literal["file", "embedded", "random"]
+    source: Literal["file", "embedded", "downloaded", "random"]
     file: str | None
     sha256: str | None
     licence: str | None

@@ -271,8 +271,24 @@ def test_files_may_be_left_out_where_weights_come_with_reidkit(tmp_path: Path) -
     backbone = Ensemble.of(parts).original().backbone
     assert backbone.weights.file == "osnet_x0_25.safetensors+a.pt"
     assert backbone.weights.licence == parts[0].weights.licence
-    with pytest.raises(InvalidInput, match=r"0 weights files for 2 parts: .* or once for narrow alone"):
+    with pytest.raises(InvalidInput, match=r"no weights of narrow come with reidkit: give --weights FILE"):
         load_parts(cards, [])
+    with pytest.raises(InvalidInput, match=r"3 weights files for 2 parts: .* or once for narrow alone"):
+        load_parts(cards, [tmp_path / "a.pt"] * 3)
+
+
+def test_a_model_of_the_catalogue_brings_its_downloaded_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cards = [find_backbone("osnet_x0_25"), find_backbone("osnet_x0_25")]
+    names = ["osnet_x0_25", "osnet_x0_25_msmt17.pt"]
+    with pytest.raises(InvalidInput, match=r"are not here: reid-models --download osnet_x0_25_msmt17, or give"):
+        load_parts(cards, [], names=names)
+    (tmp_path / "reidkit" / "weights").mkdir(parents=True)
+    checkpoint("osnet_x0_25", tmp_path / "reidkit" / "weights" / "osnet_x0_25_msmt17.pt")
+    parts = load_parts(cards, [], names=names)
+    assert [part.weights.source for part in parts] == ["embedded", "downloaded"]
 
 
 def test_a_number_of_files_that_fits_nothing_is_refused(tmp_path: Path) -> None:
@@ -359,7 +375,7 @@ def test_a_command_that_does_not_fit_together_is_refused(
     ("arguments", "saying"),
     [
         (["--model", "narrow+wyde", "--random-weights"], "there is no backbone 'wyde': did you mean 'wide'?"),
-        (["--model", "narrow+wide"], "0 weights files for 2 parts"),
+        (["--model", "narrow+wide"], "no weights of narrow come with reidkit: give --weights FILE"),
         (["--model", "narrow+crowd", "--random-weights"], "running statistics"),
         (["--model", "narrow+wide", "--random-weights", "--gallery", "nowhere"], "nowhere is not a folder of crops"),
     ],
