@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from reidkit.export.catalogue.weights_cache import Obtained, Wishes
 from reidkit.runtime.commands.shell import INTERRUPTED, ProgressLine, ReidkitCommand, json_option, print_json
 from reidkit.runtime.errors import DownloadFailure
 from reidkit.runtime.latencies import read_latencies
+from reidkit.targets import find_target
 
 ALL = "all"
 BALANCED = "balanced"
@@ -97,6 +99,8 @@ def models(
     budget = (budget_ms, people, target)
     if any(each is not None for each in budget) and (recommend is None or None in budget):
         raise click.UsageError("--budget-ms, --people and --target go together, with --recommend")
+    if budget_ms is not None and not math.isfinite(budget_ms):
+        raise click.UsageError(f"--budget-ms {budget_ms}: give milliseconds")
     cache = WeightsCache()
     report: dict[str, Any] = {}
     said: list[str] = []
@@ -134,6 +138,7 @@ def models(
 def _recommend(use_name: str, budget_ms: float | None, people: int | None, target: str | None) -> Recommendation:
     if budget_ms is None or people is None or target is None:
         return recommend_for(use_name, catalogue(), measurements())
+    find_target(target)  # a misspelt one was not "measured" anywhere either
     return recommend_within(
         budget_ms, people, target, catalogue=catalogue(), measured=measurements(), latencies=read_latencies()
     )
@@ -242,8 +247,9 @@ def _obtained_text(model: Model, files: Obtained) -> str:
 
 
 def _export_command(model: Model, path: Path) -> str:
-    weights = "" if model.embedded else f" --weights {path}"
-    return f"next step: reid-export --model {model.backbone}{weights} --target onnxruntime --output artifacts"
+    meant = model == catalogue().named(model.name) and path == WeightsCache().path(model)
+    what = model.name if meant else f"{model.backbone} --weights {path}"
+    return f"next step: reid-export --model {what} --target onnxruntime --output artifacts"
 
 
 def _obtained_dict(model: Model, files: Obtained) -> dict[str, Any]:

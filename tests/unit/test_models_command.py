@@ -71,6 +71,8 @@ def test_recommend_takes_a_budget() -> None:
     found = report(*budget)["recommended"]
     assert (found["name"], found["basis"]) == ("osnet_x0_5_msmt17", "reference")  # type: ignore[index]
     assert "not timed here" in run(*budget).stdout
+    misspelt = run(*budget[:-1], "opnvino")
+    assert (misspelt.exit_code, "did you mean 'openvino'?" in misspelt.stderr) == (1, True)
     nothing = run("--recommend", "--budget-ms", "8", "--people", "20", "--target", "openvino")
     assert nothing.exit_code == 1
     assert "the fastest, osnet_x0_25_msmt17, takes 47 ms" in nothing.stderr
@@ -84,6 +86,7 @@ def test_recommend_takes_a_budget() -> None:
         (["--budget-ms", "8", "--people", "20", "--target", "openvino"], "with --recommend"),
         (["--download", "a", "b", "--sha256", "0" * 64], "one NAME"),
         (["--download", "all", "--sha256", "0" * 64], "one NAME"),
+        (["--recommend", "--budget-ms", "nan", "--people", "1", "--target", "openvino"], "give milliseconds"),
         (["--recommend", "--budget-ms", "0", "--people", "1", "--target", "openvino"], "--budget-ms"),
     ],
 )
@@ -100,16 +103,21 @@ def test_downloads_say_where_they_are_and_what_to_do_next(mirror: WebServer, own
     result = run(*names, "--mirror", mirror.address(""))
     assert result.exit_code == 0, result.stderr
     folder = own_place / "cache" / "reidkit" / "weights"
-    assert result.stdout.splitlines()[-1] == (
-        f"next step: reid-export --model mobilenetv2_x1_4 --weights {folder / 'mobilenetv2_x1_4_msmt17.pt'} "
-        "--target onnxruntime --output artifacts"
-    )
+    next_step = "next step: reid-export --model mobilenetv2_x1_4_msmt17 --target onnxruntime --output artifacts"
+    assert result.stdout.splitlines()[-1] == next_step
     assert result.stdout.count("downloaded and locked") == 3
     assert (folder / "mobilenetv2_x1_4_msmt17.pt").read_bytes() == WEIGHTS
     assert "trained on images of these terms: academic research only" in result.stdout
     again = report("--download", "osnet_x1_0")["downloaded"]
     assert again[0]["new"] is False  # type: ignore[index]
     assert len(mirror.asked) == 3
+
+
+def test_a_backbone_that_is_not_the_models_own_is_named_with_the_file(mirror: WebServer, own_place: Path) -> None:
+    mirror.serve("/clip_vit_b16_market1501.pt", whole(WEIGHTS))
+    result = run("--download", "clip_vit_b16_trunk", "--mirror", mirror.address(""))
+    path = own_place / "cache" / "reidkit" / "weights" / "clip_vit_b16_market1501.pt"
+    assert f"next step: reid-export --model clip_vit_b16_trunk --weights {path} --target" in result.stdout
 
 
 def test_the_environment_names_the_mirror_and_takes_the_network_away(
@@ -166,7 +174,7 @@ def test_download_and_use_go_together(mirror: WebServer, own_place: Path) -> Non
     assert result.exit_code == 0, result.stderr
     assert (own_place / "botsort.yaml").read_text() == "model: osnet_x1_0_msmt17.pt  # mine\nembedding_dim: 512\n"
     assert "-model: other.pt  # mine\n-embedding_dim: 128\n+model: osnet_x1_0_msmt17.pt  # mine" in result.stdout
-    assert result.stdout.splitlines()[-1].startswith("next step: reid-export --model osnet_x1_0 --weights ")
+    assert result.stdout.splitlines()[-1].startswith("next step: reid-export --model osnet_x1_0_msmt17 --target ")
 
 
 def test_a_download_that_fails_leaves_the_settings_alone(mirror: WebServer, own_place: Path) -> None:
@@ -180,7 +188,7 @@ def test_a_download_that_fails_leaves_the_settings_alone(mirror: WebServer, own_
     ("name", "step"),
     [
         ("osnet_x1_0", "reid-models --download osnet_x1_0_msmt17"),
-        ("osnet_x0_25_embedded", "reid-export --model osnet_x0_25 --target onnxruntime --output artifacts"),
+        ("osnet_x0_25_embedded", "reid-export --model osnet_x0_25_embedded --target onnxruntime --output artifacts"),
         ("resnest101_msmt17", "reid-export --model resnest101_sbs --weights YOURS.pth --target onnxruntime"),
     ],
 )
