@@ -77,9 +77,11 @@ def random_backbone(card: ModelCard, *, seed: int = 0) -> nn.Module:
 def identify(checkpoint: Checkpoint) -> ModelCard:
     """The one backbone whose weights these are. Raises `InvalidCheckpoint` if none or several would take them."""
     fitting = [name for name, misfit in _misfits(checkpoint).items() if not misfit]
-    if len(fitting) != 1:
-        found = f"fits {len(fitting)} backbones" if fitting else "fits no backbone"
-        raise InvalidCheckpoint(f"{checkpoint.path} {found}", remedy=_advice(checkpoint))
+    if not fitting:
+        raise InvalidCheckpoint(f"{checkpoint.path} fits no backbone", remedy=_advice(checkpoint))
+    if len(fitting) > 1:
+        names = " and ".join(fitting)
+        raise InvalidCheckpoint(f"{checkpoint.path} fits {names} alike", remedy="say which with --model")
     return backbones()[fitting[0]]
 
 

@@ -78,7 +78,7 @@ def test_its_published_file_is_taken_for_nothing_else(card: ModelCard, published
     checkpoint = Checkpoint(Path("published.pth"), "", tensors)
     for alike in ALIKE:
         if card.name in alike:
-            with pytest.raises(InvalidCheckpoint, match="fits 2 backbones") as caught:
+            with pytest.raises(InvalidCheckpoint, match="alike: say which with --model") as caught:
                 identify(checkpoint)
             assert all(name in str(caught.value) for name in alike)
             return
