@@ -60,7 +60,10 @@ def bench(
         expect_one_network([read_artifact(path)[0] for path in artifacts])
     load = os.getloadavg()[0]
     if load > (os.cpu_count() or 1) / 2:
-        click.echo(f"warning: other work runs here (load {load:.1f}): the times are too long", err=True)
+        click.echo(
+            f"warning: other work runs here (load {load:.1f}): the times are too long, and a choice by them is unsure",
+            err=True,
+        )
     with ProgressLine() as line:
         measured = measure(
             artifacts,

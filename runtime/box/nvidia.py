@@ -26,6 +26,11 @@ class Gpu:
     memory_mib: int | None
     compute_capability: str | None
 
+    def __str__(self) -> str:
+        memory = "" if self.memory_mib is None else f", {self.memory_mib} MiB"
+        capability = "" if self.compute_capability is None else f", compute capability {self.compute_capability}"
+        return f"{self.name}{memory}{capability}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nvidia:

@@ -134,6 +134,7 @@ def test_listings_are_read() -> None:
         Gpu(name="Orin (nvgpu)", memory_mib=None, compute_capability=None),
         Gpu(name="NVIDIA RTX A2000", memory_mib=12282, compute_capability="8.6"),
     ]
+    assert str(read_gpus("NVIDIA RTX A2000, 12282, 8.6")[0]) == "NVIDIA RTX A2000, 12282 MiB, compute capability 8.6"
     assert read_gpus("No devices were found") == []
     assert read_jetson_linux("something else") is None
 
