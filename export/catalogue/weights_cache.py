@@ -147,7 +147,10 @@ class WeightsCache:
         self.require_weights(model, mirror=wishes.mirror)
         path = self.path(model)
         if model.embedded:
-            return Obtained(path=path, bytes=path.stat().st_size, sha256=sha256_of(path), new=False)
+            digest = sha256_of(path)
+            if wishes.sha256 not in (None, digest):
+                raise InvalidFile(f"{path} has SHA-256 {digest}, --sha256 pins {wishes.sha256}")
+            return Obtained(path=path, bytes=path.stat().st_size, sha256=digest, new=False)
         with locked(self.folder / f".{path.name}.lock"):
             expected, by_whom = self._expected(model, wishes)
             if path.exists() and not wishes.force:

@@ -96,6 +96,10 @@ def models(
         raise click.UsageError(f"what should be done with {more[0]}? Say --download or --use")
     if sha256 is not None and (len(names) != 1 or ALL in names):
         raise click.UsageError("--sha256 goes with --download and one NAME")
+    if force and not names:
+        raise click.UsageError("--force goes with --download")
+    if ALL in names and len(names) > 1:
+        raise click.UsageError("--download all stands for every NAME: leave the others out")
     budget = (budget_ms, people, target)
     if any(each is not None for each in budget) and (recommend is None or None in budget):
         raise click.UsageError("--budget-ms, --people and --target go together, with --recommend")

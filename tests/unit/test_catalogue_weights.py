@@ -227,6 +227,8 @@ def test_embedded_weights_need_no_download(cache: WeightsCache) -> None:
     assert files.path.name == "osnet_x0_25.safetensors"
     assert fault(files.path) is None
     assert not cache.folder.exists()
+    with pytest.raises(InvalidFile, match=f"has SHA-256 {files.sha256}, --sha256 pins 0000"):
+        cache.obtain(model, wishes(sha256="0" * 64))
 
 
 def test_two_processes_fetch_a_file_once(cache: WeightsCache, model: Model, server: WebServer) -> None:
