@@ -142,6 +142,8 @@ def export(
     parts = len(names or ([] if module or onnx else weights))
     if sum(given is not None for given in (model, module, onnx)) > 1:
         raise click.UsageError("give one of --model, --module and --onnx")
+    if "" in names:
+        raise click.UsageError(f"--model {model}: a name is missing beside the +")
     if onnx is not None and (weights or random_weights or backbones_file is not None):
         raise click.UsageError("an --onnx file has its weights inside: give it alone, with --preprocessing")
     if weights and random_weights:

@@ -358,6 +358,7 @@ def test_without_a_gallery_its_cost_is_told(tmp_path: Path, mine: Path) -> None:
         (["--model", "narrow", "--width", "8", "--crops", "x"], "are for ensembles"),
         (["--model", "narrow", "--ensemble-weights", "1,2"], "are for ensembles"),
         (["--model", "narrow+wide", "--width", "8"], "--width needs --crops"),
+        (["--model", "narrow+"], "a name is missing beside the +"),
         (["--model", "narrow", "--weights", "a", "--weights", "b"], "one network has one --weights FILE"),
         (["--model", "narrow+wide", "--ensemble-weights", "1;2"], "give a number for each part"),
         (["--model", "narrow+wide", "--preprocessing", "rgb-0-1-32x16"], "--preprocessing is for"),
