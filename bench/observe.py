@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 import numpy as np
@@ -161,7 +161,7 @@ def main(video: Path, network: Path, detector: Path | None, detections: Path | N
     high, values = np.concatenate(embedded), np.concatenate(embeddings)
     appearance = np.zeros((high.size, values.shape[1]), np.float32)
     appearance[high] = values
-    arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
+    arrays: dict[str, Any] = {name: np.concatenate(parts) for name, parts in columns.items()}
     np.savez(output, **arrays, embeddings=appearance, frames=count, width=width, height=height)
     click.echo(f"{output}: {count} frames, {high.size} detections, {len(values)} embedded")
 
