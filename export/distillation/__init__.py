@@ -5,6 +5,7 @@ collection.py            crops of folders and videos
 views.py, labels.py      views of the crops, and what the teacher says of each, kept by digest
 losses.py, training.py   the student and its steps
 validation.py            how much it agrees with the teacher about crops that it does not learn from
+exam.py                  teacher and student on labelled crops, where there are some
 work.py, card.py         checkpoint, weights, model card
 distillation.py          all of it in order
 """

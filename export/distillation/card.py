@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reidkit.runtime.video.publication import whole_file
-
 NOT_STATED = "not stated"
 
 
@@ -30,13 +28,13 @@ class DistillationCard:
         student: the backbone.
         weights: file name, sha256, bytes and number type.
         initialisation: ``"random"``, or name and sha256 of the weights that were begun with.
-        teacher: name, identity and precision.
+        teacher: name, sha256, precision and preprocessing.
         crops: how many, their digest, the sources, what was held out and what could not be read.
         terms: of the training data, as the user stated them.
         settings: of the training.
         course: epochs and minutes it took, and why it ended.
-        neighbour_agreement: share of the teacher's ten nearest neighbours that are the student's too, of held-out
-            crops.
+        neighbour_agreement: share of the teacher's nearest neighbours that are the student's too, of held-out crops.
+        neighbours_compared: of each crop, for that figure.
         labelled: teacher's and student's retrieval on labelled crops that nobody learned from; empty without `labels`.
         toolchain: versions.
     """
@@ -50,6 +48,7 @@ class DistillationCard:
     settings: dict[str, Any]
     course: dict[str, Any]
     neighbour_agreement: float
+    neighbours_compared: int
     labelled: dict[str, Retrieval] = field(default_factory=dict)
     toolchain: dict[str, str]
 
@@ -57,13 +56,11 @@ class DistillationCard:
         """The card as JSON holds it."""
         return asdict(self)
 
-    def write(self, weights: Path) -> list[Path]:
-        """Write ``NAME.card.json`` and ``NAME.card.md`` beside the weights. Raises `InvalidFile` if it cannot."""
-        paths = [weights.with_suffix(".card.json"), weights.with_suffix(".card.md")]
-        for path, text in zip(paths, (json.dumps(self.to_dict(), indent=2) + "\n", self._markdown()), strict=True):
-            with whole_file(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        return paths
+    def files(self, weights: Path) -> dict[Path, bytes]:
+        """What belongs into ``NAME.card.json`` and ``NAME.card.md`` beside the weights."""
+        told = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+        texts = {".card.json": told, ".card.md": self._markdown()}
+        return {weights.with_suffix(suffix): text.encode() for suffix, text in texts.items()}
 
     def _markdown(self) -> str:
         file, teacher, crops, course = self.weights, self.teacher, self.crops, self.course
@@ -78,16 +75,17 @@ class DistillationCard:
             f"| weights | {file['bytes']:,} bytes, {file['dtype']}, sha256 `{file['sha256']}` |",
             f"| began with | {self.initialisation} |",
             f"| teacher | `{teacher['name']}` in {teacher['precision']}, sha256 `{teacher['sha256']}` |",
+            f"| teacher's preprocessing | {teacher['preprocessing']} |",
             f"| crops | {crops['count']:,}, {crops['held_out']} of them held out{unreadable}; "
             f"from {', '.join(crops['sources'])} |",
             f"| crops' digest | `{crops['sha256']}` |",
             f"| terms of the training data | {self.terms} |",
-            f"| training | {course['epochs']:.1f} epochs, {course['minutes']:.0f} minutes; {course['ended']} |",
+            f"| training | {course['epochs']:.1f} epochs, {course['minutes']:.1f} minutes; {course['ended']} |",
             "",
             "## Figures",
             "",
-            f"Of the teacher's ten nearest neighbours of a held-out crop, {self.neighbour_agreement:.1%} are the "
-            "student's too.",
+            f"Of the teacher's {self.neighbours_compared} nearest neighbours of a held-out crop, "
+            f"{self.neighbour_agreement:.1%} are the student's too.",
             "",
         ]
         if self.labelled:

@@ -19,24 +19,27 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reidkit.calibration.crops import CropSet, read_crops
-from reidkit.calibration.metrics import read_gallery, score_retrieval
 from reidkit.export.backbones import ModelCard
 from reidkit.export.checkpoints import Checkpoint, load_backbone, random_backbone
-from reidkit.export.distillation.card import NOT_STATED, DistillationCard, Retrieval
+from reidkit.export.distillation.card import NOT_STATED, DistillationCard
 from reidkit.export.distillation.collection import CropSources, collect
+from reidkit.export.distillation.exam import Exam
 from reidkit.export.distillation.labels import Labels, Stopped
 from reidkit.export.distillation.pace import Pace
-from reidkit.export.distillation.teacher import Teacher, open_teacher
+from reidkit.export.distillation.teacher import open_teacher
 from reidkit.export.distillation.training import Settings, Training
-from reidkit.export.distillation.validation import hold_out, neighbour_agreement
-from reidkit.export.distillation.work import State, half_precision, write_weights
+from reidkit.export.distillation.validation import hold_out, neighbour_agreement, neighbours_compared
+from reidkit.export.distillation.work import State, half_precision, workplace, write_together
 from reidkit.export.onnx import CropEmbedder
 from reidkit.runtime.artifact.digests import sha256_of
+from reidkit.runtime.artifact.manifest import Preprocessing
 from reidkit.runtime.errors import ExportFailure
 
 CHECKPOINT_S = 180.0
@@ -123,15 +126,26 @@ def distil(
 
     Raises:
         InvalidFile: a source, teacher or checkpoint cannot be read, or a file not be written.
-        InvalidInput: too few crops, or an unfinished training lies there unasked.
+        InvalidInput: too few crops, an unfinished training lies there unasked, or another process is at it.
         EngineFailure: the teacher gives no usable embedding.
         ExportFailure: the training went astray.
         Stopped: before there was anything to keep.
     """
+    with workplace(job.work):
+        return _distil(job, on_report, should_stop)
+
+
+def _distil(
+    job: DistillationJob, on_report: Callable[[Report], None], should_stop: Callable[[], bool]
+) -> DistillationResult:
     on_report(Report(stage="reading crops"))
+    student = _backbone(job)
     teacher = open_teacher(job.teacher, preprocessing=job.teacher_preprocessing)
-    size = (job.student.preprocessing.height, job.student.preprocessing.width)
-    cache = job.work / "labels"
+    preprocessing, cache = job.student.preprocessing, job.work / "labels"
+    size = (preprocessing.height, preprocessing.width)
+    exam = None
+    if job.gallery is not None:
+        exam = Exam.prepare(job.gallery, teacher, preprocessing, cache=cache, should_stop=should_stop)
     crops = collect(job.sources, teacher, size=size, cache=cache, should_stop=should_stop)
     on_report(Report(stage=f"asking the teacher about {len(crops)} crops"))
     seed = job.settings.seed
@@ -142,10 +156,10 @@ def distil(
         teacher, crops.pick((~held).nonzero().squeeze(1).numpy()), seed=seed, folder=cache, should_stop=should_stop
     )
     training = Training(
-        _backbone(job),
+        student,
         torch.from_numpy(labels.crops.images),
         bank[~held],
-        normalization=job.student.preprocessing.normalization,
+        preprocessing=preprocessing,
         settings=job.settings,
     )
     course = _Course(
@@ -158,11 +172,15 @@ def distil(
     )
     ended = course.run(should_stop)
     on_report(Report(stage="measuring", progress=training.progress))
-    card = _card(job, every, held, course, ended)
-    files = (job.output, *card.write(job.output))
+    weights = save(half_precision(course.best_backbone()))
+    card = _card(job, every, held, course, exam, weights, ended)
+    files = {job.output: weights, **card.files(job.output)}
+    write_together(files)
     if ended != "interrupted":
         course.state.remove()
-    return DistillationResult(card=card, files=files, unreadable=crops.unreadable, interrupted=ended == "interrupted")
+    return DistillationResult(
+        card=card, files=tuple(files), unreadable=crops.unreadable, interrupted=ended == "interrupted"
+    )
 
 
 class _Course:
@@ -198,21 +216,27 @@ class _Course:
                 break
             before_s, done = training.seconds, training.epochs_done
             loss = training.run_epoch(should_pause=lambda: should_stop() or self._save_is_due())
-            self._pace.epochs(training.size, training.epochs_done - done, training.seconds - before_s)
             if not isfinite(loss):
                 raise ExportFailure("the training went astray: its loss is not finite", remedy="try another --seed")
-            if training.step_in_epoch == 0:
-                self._validate(loss)
+            agreement = self._validate() if training.step_in_epoch == 0 else None
+            self._pace.epochs(training.size, training.epochs_done - done, training.seconds - before_s)
+            self._report(self._now("training", loss=loss, agreement=agreement))
             if should_stop():
                 break
             if self._save_is_due():
                 self._save()
             if training.at_full_size and training.epoch - self._best_epoch > self._job.patience:
                 return "no better for a while"
-        self._save()
         if training.step == 0:
             raise Stopped
+        self._save()
         return "interrupted" if training.progress < 1 else "complete"
+
+    def best_backbone(self) -> nn.Module:
+        """The averaged student as it was at its best, or as it is where that has not been measured yet."""
+        if self.best:
+            self.training.backbone.load_state_dict(self.best)
+        return self.training.backbone
 
     def _resume(self) -> None:
         content = self.state.read(resume=self._job.resume)
@@ -247,16 +271,20 @@ class _Course:
             self._pace.view(monotonic() - started_s)
             self.training.seconds += monotonic() - started_s
 
-    def _validate(self, loss: float) -> None:
-        """Keep the averaged weights where they agree with the teacher better than any before at this size."""
+    def _validate(self) -> float:
+        """How well the averaged weights agree with the teacher; where none before did better at this size, keep them.
+
+        Among equals those that learned longest are kept.
+        """
         training, (crops, bank) = self.training, self._validation
         started_s = monotonic()
         agreement = neighbour_agreement(training.embed(crops), bank)
         if agreement > self._best_agreement or training.size != self._best_size:
-            self.best = {key: tensor.clone() for key, tensor in training.backbone.state_dict().items()}
             self._best_agreement, self._best_epoch, self._best_size = agreement, training.epoch, training.size
+        if agreement == self._best_agreement:
+            self.best = {key: tensor.clone() for key, tensor in training.backbone.state_dict().items()}
         training.seconds += monotonic() - started_s
-        self._report(self._now("training", loss=loss, agreement=agreement))
+        return agreement
 
     def _now(self, stage: str, *, loss: float | None = None, agreement: float | None = None) -> Report:
         left = self._pace.left(self.training)
@@ -279,61 +307,53 @@ def _identity(job: DistillationJob, every: Labels) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _card(job: DistillationJob, every: Labels, held: Tensor, course: _Course, ended: str) -> DistillationCard:
-    """Write the best weights, and measure what was written."""
-    training, teacher, crops = course.training, every.teacher, every.crops
-    module = training.backbone
-    if course.best:
-        module.load_state_dict(course.best)
-    write_weights(half_precision(module), job.output)
-    written = Checkpoint.read(job.output)
-    student = CropEmbedder(load_backbone(job.student, written)[0], job.student.preprocessing)
-    unit = functional.normalize(torch.from_numpy(student.embed(crops.images[held.numpy()])))
-    sources = [*job.sources.folders, *job.sources.videos]
+def _card(
+    job: DistillationJob,
+    every: Labels,
+    held: Tensor,
+    course: _Course,
+    exam: Exam | None,
+    weights: bytes,
+    ended: str,
+) -> DistillationCard:
+    """What is to be said of a safetensors file, measured on what is in it."""
+    training, teacher, crops, preprocessing = course.training, every.teacher, every.crops, job.student.preprocessing
+    written = Checkpoint(job.output, hashlib.sha256(weights).hexdigest(), load(weights))
+    embedder = CropEmbedder(load_backbone(job.student, written)[0], preprocessing)
+
+    def embed(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return embedder.embed(_ordered(images, preprocessing))
+
+    unit = functional.normalize(torch.from_numpy(embed(crops.images[held.numpy()])))
     initial = f"{job.initial.name}, sha256 {sha256_of(job.initial)}" if job.initial else "random weights"
+    diverse = {"diverse": job.sources.diverse} if job.sources.videos else {}
     return DistillationCard(
         student=job.student.name,
-        weights={
-            "file": job.output.name,
-            "sha256": written.sha256,
-            "bytes": job.output.stat().st_size,
-            "dtype": "float16",
-        },
+        weights={"file": job.output.name, "sha256": written.sha256, "bytes": len(weights), "dtype": "float16"},
         initialisation=initial,
-        teacher={"name": teacher.name, "sha256": teacher.sha256, "precision": teacher.precision},
+        teacher={
+            "name": teacher.name,
+            "sha256": teacher.sha256,
+            "precision": teacher.precision,
+            "preprocessing": job.teacher_preprocessing or "its own",
+        },
         crops={
             "count": len(crops),
             "sha256": every.crops_sha256,
-            "sources": [path.name for path in sources],
+            "sources": [path.name for path in (*job.sources.folders, *job.sources.videos)],
             "held_out": int(held.sum()),
             "unreadable": len(crops.unreadable),
         },
         terms=job.terms,
-        settings=asdict(job.settings),
-        course={
-            "epochs": training.epochs_done,
-            "minutes": training.seconds / 60,
-            "ended": ended,
-        },
+        settings={**asdict(job.settings), "patience": job.patience, **diverse},
+        course={"epochs": training.epochs_done, "minutes": training.seconds / 60, "ended": ended},
         neighbour_agreement=neighbour_agreement(unit, every.of_view(0)[held]),
-        labelled=_retrieval(job.gallery, job, teacher, student) if job.gallery is not None else {},
+        neighbours_compared=neighbours_compared(len(unit)),
+        labelled={"teacher": exam.teacher, "student": exam.retrieval(embed(exam.images))} if exam else {},
         toolchain={library: version(library) for library in ("reidkit", "torch")},
     )
 
 
-def _retrieval(folder: Path, job: DistillationJob, teacher: Teacher, student: CropEmbedder) -> dict[str, Retrieval]:
-    """Teacher and student on labelled crops."""
-    gallery = read_gallery(folder)
-    images = read_crops(gallery.paths, job.student.preprocessing)
-    crops = CropSet(images, tuple(path.name for path in gallery.paths))
-    asked = Labels.of(teacher, crops, seed=0, folder=job.work / "labels").of_view(0).numpy()
-    figures = {}
-    for who, embeddings in {"teacher": asked, "student": student.embed(images)}.items():
-        scores = score_retrieval(gallery, embeddings)
-        figures[who] = Retrieval(
-            mean_average_precision=100 * scores.mean_average_precision,
-            rank_1=100 * scores.rank(1),
-            queries=scores.queries,
-            crops=len(images),
-        )
-    return figures
+def _ordered(crops: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """RGB crops, (N, 3, H, W), with their colours in the order that the student takes."""
+    return crops if preprocessing.color == "rgb" else np.ascontiguousarray(crops[:, ::-1])

@@ -69,10 +69,6 @@ def _is_matrix(weight: Tensor) -> bool:
     return weight.ndim in (2, 4) and min(len(weight), weight[0].numel()) >= THINNEST
 
 
-def _matrix(weight: Tensor) -> Tensor:
-    return _kernels_last(weight).view(len(weight), -1)
-
-
 def _kernels_last(weight: Tensor) -> Tensor:
     """(O, I, H, W) as (O, H, W, I), the order in which channels-last memory holds it; (O, I) as it is."""
     return weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight

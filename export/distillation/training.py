@@ -30,7 +30,7 @@ from torch.nn import functional
 from reidkit.export.distillation.losses import likeness_loss
 from reidkit.export.distillation.optimizer import Optimizer
 from reidkit.export.distillation.views import NUMBERS, draw_views, render
-from reidkit.runtime.artifact.manifest import Normalization
+from reidkit.runtime.artifact.manifest import Preprocessing
 
 HALVES = 2
 _EMBEDDED_AT_ONCE = 32
@@ -101,7 +101,7 @@ class Training:
         module: the student's backbone; it is trained in place.
         crops: (N, 3, H, W) uint8 RGB.
         bank: (N, E) the teacher's embeddings of the crops as they are, of length 1.
-        normalization: of the student's input.
+        preprocessing: of the student's input, its colours and normalisation.
         settings: how.
 
     Attributes:
@@ -113,7 +113,7 @@ class Training:
     """
 
     def __init__(
-        self, module: nn.Module, crops: Tensor, bank: Tensor, *, normalization: Normalization, settings: Settings
+        self, module: nn.Module, crops: Tensor, bank: Tensor, *, preprocessing: Preprocessing, settings: Settings
     ) -> None:
         self.settings = settings
         self.epoch = self.step_in_epoch = self.step = 0
@@ -125,6 +125,8 @@ class Training:
         self._labels = [bank]
         self._used = np.zeros((len(crops), 1), np.int32)
         self._nearest = _nearest(bank, min(settings.neighbours, len(crops) - 1))
+        self._reversed = preprocessing.color == "bgr"
+        normalization = preprocessing.normalization
         self._mean, self._std = (
             torch.tensor(values)[:, None, None] / normalization.scale
             for values in (normalization.mean, normalization.std)
@@ -308,7 +310,8 @@ class Training:
             torch._foreach_lerp_(_floats(self._average), _floats(self._student), weight)
 
     def _normalised(self, images: Tensor) -> Tensor:
-        return ((images - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+        ordered = images.flip(1) if self._reversed else images
+        return ((ordered - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
 
 def _lower_precision() -> torch.autocast:

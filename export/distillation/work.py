@@ -1,9 +1,16 @@
-"""Files of a training: its last state, from which it resumes, and the weights it ends with."""
+"""Files of a training: its last state, from which it resumes, and the weights it ends with.
+
+One process at a time works on them: the folder of work is locked with `flock`, which ends with its process.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
 import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +19,36 @@ from torch import Tensor, nn
 
 from reidkit.runtime.errors import InvalidFile, InvalidInput
 from reidkit.runtime.video.publication import whole_file
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[None]:
+    """The folder of work, made where there is none, is this process's alone for the duration of a `with` block.
+
+    Raises:
+        InvalidFile: it cannot be made.
+        InvalidInput: another process is training there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise InvalidFile(f"cannot make {folder} ({error.strerror})", remedy="choose another --output") from error
+    with ExitStack() as stack:
+        stack.callback(os.close, lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InvalidInput(
+                f"another process is training in {folder}", remedy="wait for it, or choose another --output"
+            ) from error
+        stack.callback(_remove_if_empty, folder)
+        yield
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 class State:
@@ -55,7 +92,6 @@ class State:
         """Replace what was written last. Raises `InvalidFile` where it cannot be written."""
         buffer = io.BytesIO()  # torch's own writer turns a full disk into a RuntimeError without a number
         torch.save({**content, "identity": self._identity}, buffer)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(self._path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
@@ -77,10 +113,11 @@ def half_precision(module: nn.Module) -> dict[str, Tensor]:
     return halves
 
 
-def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file, whole or not at all. Raises `InvalidFile` where it cannot be written."""
-    from safetensors.torch import save
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: none takes its name before the disk has all.
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(save(tensors))
+    Raises `InvalidFile` where one cannot be written.
+    """
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            stack.enter_context(whole_file(path)).write_bytes(content)
