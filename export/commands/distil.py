@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reidkit.export.backbones import find_backbone
+from reidkit.export.backbones import backbones, find_backbone, use_backbones_of
 from reidkit.runtime.commands.shell import (
     INTERRUPTED,
     ProgressLine,
@@ -38,6 +38,9 @@ _path = click.Path(path_type=Path)
     "--teacher-preprocessing", help="What a vendor's file takes, e.g. bgr-0-255-256x128, rgb-imagenet-256x128."
 )
 @click.option("--student", required=True, help="Backbone, e.g. osnet_x0_25.")
+@click.option(
+    "--backbones", "backbones_file", type=_path, help="A .py file of yours that defines CARDS: more backbones."
+)
 @click.option("--init", "initial", type=_path, help="Weights to begin with.  [default: random ones]")
 @click.option("--crops", "folders", type=_folder, multiple=True, help="Folder of crops; may be repeated.")
 @click.option(
@@ -62,12 +65,13 @@ _path = click.Path(path_type=Path)
     show_default=True,
     help="Share of a folder's images that may be unreadable; they are listed and skipped.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the unfinished training of this output.")
+@click.option("--resume", is_flag=True, help="Go on with the unfinished training of this output, if there is one.")
 @json_option
 def distil(
     teacher: Path,
     teacher_preprocessing: str | None,
     student: str,
+    backbones_file: Path | None,
     initial: Path | None,
     folders: tuple[Path, ...],
     videos: tuple[Path, ...],
@@ -94,7 +98,10 @@ def distil(
         raise click.UsageError("name --crops or --video")
     if output.suffix != ".safetensors":
         raise click.UsageError("--output must end in .safetensors")
-    card = find_backbone(student)  # without torch this says so, before anything below imports it
+    backbones()  # without torch this says so, before anything below imports it
+    if backbones_file is not None:
+        use_backbones_of(backbones_file)
+    card = find_backbone(student)
 
     from reidkit.export.distillation import CropSources, DistillationJob, Settings, Stopped
     from reidkit.export.distillation import distil as run
@@ -162,7 +169,7 @@ def _summary(result: DistillationResult) -> str:
         f"  teacher   {card.teacher['name']} in {card.teacher['precision']}",
         f"  crops     {crops['count']}, {crops['held_out']} of them held out, {crops['unreadable']} unreadable",
         f"  training  {course['epochs']:.1f} epochs in {course['minutes']:.1f} minutes: {course['ended']}",
-        f"  agreement {card.neighbour_agreement:.1%} of the ten nearest neighbours are the teacher's",
+        f"  agreement {card.neighbour_agreement:.1%} of the teacher's {card.neighbours_compared} nearest neighbours",
     ]
     lines += [
         f"  {who:<9} mAP {scores.mean_average_precision:.1f}, rank-1 {scores.rank_1:.1f}"

@@ -26,14 +26,20 @@ from tiny_manifest import Tiny  # noqa: E402
 from torch import nn  # noqa: E402
 
 from reidkit.calibration.crops import cut_from_video, farthest_points  # noqa: E402
-from reidkit.export.backbones import ModelCard, find_backbone  # noqa: E402
-from reidkit.export.checkpoints import random_backbone  # noqa: E402
+from reidkit.export.backbones import ModelCard, backbones, find_backbone  # noqa: E402
+from reidkit.export.checkpoints import Checkpoint, identify, random_backbone  # noqa: E402
 from reidkit.export.commands.distil import distil as command  # noqa: E402
 from reidkit.export.distillation import CropSources, DistillationJob, Settings, Stopped, distil  # noqa: E402
 from reidkit.export.distillation.losses import likeness_loss  # noqa: E402
 from reidkit.export.distillation.teacher import open_teacher, unit_embeddings  # noqa: E402
-from reidkit.export.distillation.validation import hold_out, neighbour_agreement  # noqa: E402
+from reidkit.export.distillation.training import Training  # noqa: E402
+from reidkit.export.distillation.validation import (  # noqa: E402
+    hold_out,
+    neighbour_agreement,
+    neighbours_compared,
+)
 from reidkit.export.distillation.views import draw_views, render  # noqa: E402
+from reidkit.export.distillation.work import workplace, write_together  # noqa: E402
 from reidkit.export.onnx import CropEmbedder  # noqa: E402
 from reidkit.export.preprocessing import parse_preprocessing  # noqa: E402
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize  # noqa: E402
@@ -135,6 +141,9 @@ def test_a_training_writes_weights_and_a_card(job: DistillationJob, crops: Path)
     card = json.loads(job.output.with_suffix(".card.json").read_text())
     assert card == result.card.to_dict()
     assert card["terms"] == "painted, free"
+    assert card["teacher"]["preprocessing"] == job.teacher_preprocessing
+    assert card["settings"]["patience"] == job.patience
+    assert f"teacher's {card['neighbours_compared']} nearest" in job.output.with_suffix(".card.md").read_text()
     assert card["course"]["ended"] == "complete"
     assert card["labelled"]["teacher"]["mean_average_precision"] > 90
     text = job.output.with_suffix(".card.md").read_text()
@@ -160,10 +169,51 @@ def test_stopping_leaves_the_best_weights_and_says_so(job: DistillationJob) -> N
     assert (job.work / "training.pt").is_file()
 
 
-def test_stopping_before_the_first_step_leaves_nothing(job: DistillationJob) -> None:
+@pytest.mark.parametrize("questions", [0, 1])
+def test_stopping_before_the_first_step_leaves_nothing_to_resume(questions: int, job: DistillationJob) -> None:
     with pytest.raises(Stopped):
-        distil(job, should_stop=lambda: True)
+        distil(job, should_stop=_after(questions))
     assert not job.output.exists()
+    assert not (job.work / "training.pt").exists()
+
+
+def test_two_processes_do_not_train_for_one_output(job: DistillationJob) -> None:
+    with workplace(job.work), pytest.raises(InvalidInput, match=r"another process is training in .*tiny\.work"):
+        distil(job)
+    assert not job.work.exists()
+    distil(job)
+
+
+def test_labelled_crops_are_read_before_a_training_is_paid_for(job: DistillationJob, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "somebody.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    with pytest.raises(InvalidFile, match="does not tell who is seen"):
+        distil(replace(job, gallery=tmp_path), should_stop=lambda: True)
+    assert not job.work.exists()
+
+
+def test_files_that_belong_together_are_all_replaced_or_none(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    write_together({first: b"1", second: b"1"})
+    with _room_for(1000), pytest.raises(InvalidFile, match=r"cannot write .*second"):
+        write_together({first: b"2", second: bytes(2000)})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"first": b"1", "second": b"1"}
+
+
+def test_a_student_that_takes_bgr_is_shown_bgr(job: DistillationJob, crops: Path, tmp_path: Path) -> None:
+    card = replace(STUDENT, preprocessing=replace(STUDENT.preprocessing, color="bgr"))
+    module, images = random_backbone(STUDENT), torch.randint(0, 256, (CROPS, 3, HEIGHT, WIDTH), dtype=torch.uint8)
+    mirrored = random_backbone(STUDENT)
+    mirrored[0].weight.data = module[0].weight.flip(1)
+    bank = nn.functional.normalize(torch.randn(CROPS, 12, generator=torch.Generator().manual_seed(0)))
+    shown = [
+        Training(student, images, bank, preprocessing=its.preprocessing, settings=SETTINGS).embed(images)
+        for student, its in ((module, STUDENT), (mirrored, card))
+    ]
+    assert torch.allclose(shown[0], shown[1], atol=1e-2)
+    rgb = distil(replace(job, gallery=crops)).card
+    bgr = distil(replace(job, gallery=crops, student=card, output=tmp_path / "bgr.safetensors")).card
+    assert bgr.labelled["teacher"] == rgb.labelled["teacher"]
+    assert bgr.crops == rgb.crops
 
 
 def test_an_unfinished_training_is_not_lost_by_starting_anew(job: DistillationJob) -> None:
@@ -292,6 +342,46 @@ def test_the_command_prints_one_object(job: DistillationJob, crops: Path, monkey
     assert answer.stderr == ""
 
 
+OWN_BACKBONES = f"""
+from dataclasses import replace
+from torch import nn
+from reidkit.export.backbones import ModelCard
+from reidkit.export.preprocessing import parse_preprocessing
+
+its = parse_preprocessing("rgb-imagenet-{HEIGHT}x{WIDTH}")
+
+def build():
+    return nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+
+CARDS = (
+    ModelCard(
+        name="mine",
+        family="mine",
+        build=build,
+        preprocessing=replace(its, dtype="uint8", normalization=replace(its.normalization, where="graph")),
+        source="this test",
+        terms="none",
+    ),
+)
+"""
+
+
+def test_the_command_trains_a_backbone_of_one_s_own(
+    job: DistillationJob, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reidkit.export.backbones._from_files", {})
+    (tmp_path / "mine.py").write_text(OWN_BACKBONES)
+    arguments = ["--teacher", job.teacher, "--teacher-preprocessing", job.teacher_preprocessing, "--student", "mine"]
+    arguments += ["--crops", crops, "--output", job.output, "--epochs", 1, "--views", 2]
+    try:
+        answer = CliRunner().invoke(command, [str(part) for part in [*arguments, "--backbones", tmp_path / "mine.py"]])
+        assert answer.exit_code == 0, answer.output
+        assert "student   mine" in answer.stdout
+        assert identify(Checkpoint.read(job.output)).name == "mine"
+    finally:
+        backbones.cache_clear()
+
+
 def _sequence(folder: Path, *, height: int = 80) -> Path:
     """A MOTChallenge sequence of two frames: a person, one too small, one who is mostly outside."""
     (folder / "img1").mkdir(parents=True)
@@ -391,10 +481,18 @@ def test_whole_neighbourhoods_are_held_out() -> None:
     assert 0 < held.mean() <= 0.1
 
 
+@pytest.mark.parametrize("count", [24, 40, 60, 119])
+def test_of_few_crops_agreement_is_no_matter_of_course(count: int) -> None:
+    embeddings = nn.functional.normalize(torch.randn(count, 8, generator=torch.Generator().manual_seed(count)))
+    held = int(hold_out(embeddings, seed=0).sum())
+    assert 5 <= held <= max(5, count // 10)
+    assert neighbours_compared(held) <= (held - 1) / 2
+
+
 def test_agreement_is_one_with_oneself() -> None:
     unit = nn.functional.normalize(torch.randn(30, 8, generator=torch.Generator().manual_seed(0)))
-    assert neighbour_agreement(unit, unit, nearest=5) == 1
-    assert neighbour_agreement(unit[torch.randperm(30)], unit, nearest=5) < 0.6
+    assert neighbour_agreement(unit, unit) == 1
+    assert neighbour_agreement(unit[torch.randperm(30)], unit) < 0.6
 
 
 def test_the_sampler_takes_one_of_each_before_it_takes_two() -> None:
