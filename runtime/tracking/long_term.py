@@ -110,8 +110,9 @@ def reachable(
 def at_border(boxes: Array, *, width: int, height: int) -> NDArray[np.bool_]:
     """(N,) whether (N, 4) ``[cx, cy, w, h]`` come within a quarter of their width of the picture's border."""
     reach = boxes[:, 2:] / 2 + boxes[:, 2:3] / 4
-    beyond: NDArray[np.bool_] = (boxes[:, :2] < reach) | (boxes[:, :2] + reach > [width, height])
-    return beyond.any(axis=1)
+    beyond = (boxes[:, :2] < reach) | (boxes[:, :2] + reach > [width, height])
+    touching: NDArray[np.bool_] = beyond.any(axis=1)
+    return touching
 
 
 def _steps_apart(first: Array, second: Array) -> Array:
