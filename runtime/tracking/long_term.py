@@ -110,8 +110,8 @@ def reachable(
 def at_border(boxes: Array, *, width: int, height: int) -> NDArray[np.bool_]:
     """(N,) whether (N, 4) ``[cx, cy, w, h]`` come within a quarter of their width of the picture's border."""
     reach = boxes[:, 2:] / 2 + boxes[:, 2:3] / 4
-    beyond = (boxes[:, :2] < reach) | (boxes[:, :2] + reach > [width, height])
-    touching: NDArray[np.bool_] = beyond.any(axis=1)
+    room = np.concatenate([boxes[:, :2] - reach, np.array([width, height]) - reach - boxes[:, :2]], axis=1)
+    touching: NDArray[np.bool_] = room.min(axis=1) < 0
     return touching
 
 
