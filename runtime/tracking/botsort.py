@@ -142,7 +142,7 @@ class BotSort:
         confirmed = table.confirmed[: table.count]
         pool, unconfirmed = np.flatnonzero(confirmed), np.flatnonzero(~confirmed)
         kalman.predict_over(table, pool, moment.steps)
-        pool = pool[~self._is_dormant()[pool]]
+        pool = pool[self._frames_lost()[pool] <= self._longest_lost() + 1]  # others are left to the long-term stage
         if affine is not None:
             kalman.move_camera(table, affine)
 
@@ -290,9 +290,8 @@ class BotSort:
         table = self._table
         self._keep(self._moment.frame - table.last_frame[: table.count] <= self._longest_kept() + 1)
 
-    def _is_dormant(self) -> NDArray[np.bool_]:
-        """(count,) whether a track is lost for so long that only the long-term stage may bring it back."""
-        return self._moment.frame - self._table.last_frame[: self._table.count] > self._longest_lost() + 1
+    def _frames_lost(self) -> Rows:
+        return self._moment.frame - self._table.last_frame[: self._table.count]
 
     def _longest_kept(self) -> int:
         by_appearance = 0 if self.config.long_term_min_cosine is None else self.config.long_term_lost_frames
@@ -324,7 +323,10 @@ class BotSort:
         """Of a tracked and a lost track in one place keep the one with the longer life, on a tie the lost one."""
         table = self._table
         tracked = table.state[: table.count] == TrackState.TRACKED
-        tracked_rows, lost_rows = np.flatnonzero(tracked), np.flatnonzero(~tracked & ~self._is_dormant())
+        tracked_rows, lost_rows = (
+            np.flatnonzero(tracked),
+            np.flatnonzero(~tracked & (self._frames_lost() <= self._longest_lost())),
+        )
         if not tracked_rows.size or not lost_rows.size:
             return
         distance = iou_distance(table.boxes_xyxy(tracked_rows), table.boxes_xyxy(lost_rows))
