@@ -116,7 +116,9 @@ def test_an_artifact_is_heard() -> None:
     assert explain(BotSortConfig(embedding_dim=DIM, min_cosine=0.7), manifest).warnings == []
 
 
-@pytest.mark.parametrize(("preset", "schema"), [("botsort.yaml", "official"), ("tuned.yaml", "reidkit"), ("long_term.yaml", "reidkit")])
+@pytest.mark.parametrize(
+    ("preset", "schema"), [("botsort.yaml", "official"), ("tuned.yaml", "reidkit"), ("long_term.yaml", "reidkit")]
+)
 def test_the_presets_are_explained(preset: str, schema: str) -> None:
     result = run(preset, "--fps", 7)
     assert result.exit_code == 0, result.output
