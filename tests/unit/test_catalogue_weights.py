@@ -25,7 +25,7 @@ from reidkit.export.catalogue.weights_file import fault
 from reidkit.runtime.cache import cache_folder
 from reidkit.runtime.errors import DownloadFailure, InvalidFile, InvalidInput
 
-HASTY = Patience(attempts=2, silence_s=0.5, first_pause_s=0.001, longest_pause_s=1.0)
+HASTY = Patience(attempts=2, silence_s=2.0, first_pause_s=0.001, longest_pause_s=1.0)
 
 
 def archive(content: str) -> bytes:
@@ -254,7 +254,7 @@ def _wait(barrier: threading.Barrier) -> None:
 
 
 def _obtain(folder: Path, model: Model) -> None:
-    WeightsCache(folder).obtain(model, wishes())
+    WeightsCache(folder).obtain(model, Wishes())
 
 
 def test_a_lock_file_that_cannot_be_read_is_an_error_and_not_a_new_beginning(cache: WeightsCache, model: Model) -> None:
