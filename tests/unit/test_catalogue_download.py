@@ -33,7 +33,7 @@ from reidkit.runtime.errors import DownloadFailure, InvalidInput
 CONTENT = bytes(range(256)) * 4096
 HALF = len(CONTENT) // 2
 OTHER = CONTENT[::-1]
-HASTY = Patience(attempts=4, silence_s=0.5, first_pause_s=0.001, longest_pause_s=1.5)
+HASTY = Patience(attempts=4, silence_s=2.0, first_pause_s=0.001, longest_pause_s=1.5)
 
 
 @pytest.fixture
