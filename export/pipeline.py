@@ -3,6 +3,8 @@
     original ─ ONNX in fp32 ─ ONNX as wanted ─ engine ─ golden, manifest ─ publication
         ╘══════════ ╪ ═══════════════════════════ ╪          every bar across: judged against the original
 
+A target that consumes torch's exported program gets that in the graph's place, in fp32 whatever the precision.
+
 All is written into a temporary folder, which becomes the artifact by a rename at the very end. Where a portable target
 cannot build, the artifact is a bundle, whose engine is built on the box; where what it builds cannot run, the graph is
 judged in the engine's place.
@@ -103,20 +105,27 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
     engine: type[EngineBase] = engines()[target.engine].load()
     progress("reading the weights")
     original = job.original()
+    if target.consumes == "exported_program" and original.program is None:
+        raise ExportFailure(
+            f"target {target.name} is built from a network in torch, {original.backbone.name} is none",
+            remedy="give its weights and backbone, or choose a target that is built from ONNX, such as onnxruntime",
+        )
+    libraries = original.libraries if target.consumes == "onnx" else ("torch",)
     artifact = job.output / _name(job, original)
     fidelity = Fidelity.to(original, folder=job.crops, max_batch=job.batch.max)
     try:
         with publication(artifact) as folder:
-            progress("converting to ONNX")
             graph = folder / GRAPH_FILE
-            original.write_onnx(graph)
-            fidelity.on_few().judge("the ONNX graph", run_onnx(graph), Precision.FP32)
-            if job.precision is not Precision.FP32 and job.precision not in target.by_hint:
-                progress(f"typing the graph in {job.precision}")
-                lower(graph, job.precision, crops=fidelity.crops)
+            if target.consumes == "onnx":
+                progress("converting to ONNX")
+                original.write_onnx(graph)
+                fidelity.on_few().judge("the ONNX graph", run_onnx(graph), Precision.FP32)
+                if job.precision is not Precision.FP32 and job.precision not in target.by_hint:
+                    progress(f"typing the graph in {job.precision}")
+                    lower(graph, job.precision, crops=fidelity.crops)
 
             progress(f"building for {target.name}")
-            built = _built(target, job, graph)
+            built = _built(target, job, original, graph)
             checks = golden(original)
             write_golden(folder, checks)
             manifest = Manifest(
@@ -133,7 +142,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                 target=target.name,
                 engine=target.engine,
                 engine_file=built.engine_file,
-                toolchain={**{library: version(library) for library in original.libraries}, **built.toolchain},
+                toolchain={**{library: version(library) for library in libraries}, **built.toolchain},
                 built_on=this_machine(),
                 calibration=None,
                 parity={},
@@ -175,8 +184,8 @@ def _usable_target(job: ExportJob) -> Target:
     return target
 
 
-def _built(target: Target, job: ExportJob, graph: Path) -> BuiltEngine:
-    """What the target builds from `graph` in its folder; of a portable one the graph stays, with a recipe beside it."""
+def _built(target: Target, job: ExportJob, original: Original, graph: Path) -> BuiltEngine:
+    """What the target builds in `graph`'s folder; of a portable one the graph stays, with a recipe beside it."""
     task = BuildJob(
         onnx_path=graph,
         folder=graph.parent,
@@ -184,10 +193,11 @@ def _built(target: Target, job: ExportJob, graph: Path) -> BuiltEngine:
         batch=job.batch,
         options=job.options,
         cache_folder=job.output,
+        program=original.program if target.consumes == "exported_program" else None,
     )
     if not target.portable:
         built = target.build(task)
-        graph.unlink()
+        graph.unlink(missing_ok=True)
         return built
     write_recipe(graph.parent, Recipe(graph=graph.name, options=dict(job.options)))
     if target.available() is None:

@@ -46,7 +46,11 @@ class BuildJob:
     """What is to be built.
 
     Attributes:
-        onnx_path: the checked graph, one file, in the precision to be built unless the target computes in it by a hint.
+        onnx_path: the checked graph, one file, in the precision to be built unless the target computes in it by a hint;
+            written only for a target that consumes ONNX.
+        program: for a target that consumes the exported program: batch size -> fp32 `torch.export.ExportedProgram` for
+            exactly so many crops, (N, 3, H, W) uint8 -> (N, D) float32 raw embeddings, normalisation inside; it raises
+            `ExportFailure`. None for the others.
         folder: the artifact's temporary folder, into which the target writes its files.
         precision: what the user asked for.
         batch: batch sizes the engine must take.
@@ -60,6 +64,7 @@ class BuildJob:
     batch: Batch
     options: Mapping[str, str] = field(default_factory=dict)
     cache_folder: Path | None = None
+    program: Callable[[int], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +88,8 @@ class Target(Protocol):
     Attributes:
         name: as typed after ``--target``; the file's name.
         engine: the runtime engine that opens what is built.
-        consumes: what the target is fed.
+        consumes: what the target is fed: the ONNX graph, or the program that torch exports, always in float32. What is
+            fed a program makes each of its precisions itself.
         precisions: what it can build.
         by_hint: those of them in which the library computes because it is told to; it is fed a graph in float32 then.
         options: settings of its own, by name.

@@ -177,6 +177,7 @@ class Ensemble:
             libraries=("torch", "onnx", "onnxscript"),
             embed=embedder.embed,
             write_onnx=partial(write_onnx, embedder),
+            program=embedder.program,
         )
 
     def _modules(self) -> list[tuple[torch.nn.Module, Preprocessing]]:

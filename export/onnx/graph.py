@@ -68,6 +68,18 @@ class CropEmbedder(nn.Module):
         embeddings: NDArray[np.float32] = torch.cat(chunks).numpy()
         return embeddings
 
+    def program(self, batch: int) -> torch.export.ExportedProgram:
+        """What it computes for exactly `batch` crops, traced: (batch, 3, H, W) uint8 -> (batch, D) float32.
+
+        Raises:
+            ExportFailure: torch cannot trace the backbone.
+        """
+        sample = torch.zeros(batch, *self.input_shape, dtype=torch.uint8)
+        try:
+            return torch.export.export(self, (sample,))
+        except RuntimeError as error:
+            raise ExportFailure(f"torch cannot trace this backbone ({_first_line(error)})") from error
+
     def _checked(self, images: Tensor) -> Tensor:
         shape = "x".join(map(str, images.shape[1:]))
         try:

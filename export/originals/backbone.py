@@ -41,6 +41,7 @@ class LoadedBackbone:
             libraries=("torch", "onnx", "onnxscript"),
             embed=embedder.embed,
             write_onnx=partial(write_onnx, embedder),
+            program=embedder.program,
         )
 
 
