@@ -16,12 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.calibration.crops import find_crops, read_crops
-from reidkit.calibration.gates import EMBEDDING_LIMITS, GateReport, ParityReport, compare_embeddings, embedding_gate
+from reidkit.calibration.gates import (
+    EMBEDDING_LIMITS,
+    GateReport,
+    ParityReport,
+    answer_in_batches,
+    compare_embeddings,
+    embedding_gate,
+)
 from reidkit.calibration.street import render_crops
 from reidkit.export.originals import Original
 from reidkit.runtime.artifact.folder import Golden
 from reidkit.runtime.artifact.manifest import Preprocessing
-from reidkit.runtime.errors import ExportFailure, GateFailure, NonFiniteEmbedding
+from reidkit.runtime.errors import ExportFailure, GateFailure
 from reidkit.targets import Precision
 
 REAL_CROPS = 200
@@ -94,7 +101,8 @@ class Fidelity:
         Raises:
             GateFailure: it is not near enough for `precision`; the message has the figure.
         """
-        answers = [self._answer(embed, batch) for batch in self.batches]
+        dim = self.reference.shape[1]
+        answers = [answer_in_batches(embed, self.crops, batch=batch, dim=dim) for batch in self.batches]
         parity = compare_embeddings(np.tile(self.reference, (len(answers), 1)), np.concatenate(answers))
         gate = embedding_gate(parity, EMBEDDING_LIMITS[precision])
         verdict = Verdict(replace(parity, crops=len(self.crops)), gate)
@@ -110,14 +118,6 @@ class Fidelity:
     def to_dict(self) -> dict[str, Any]:
         """What was compared with what, for the manifest."""
         return {"reference": self.by, "batches": list(self.batches), "source": self.source}
-
-    def _answer(self, embed: Callable[[Crops], Embeddings], batch: int) -> Embeddings:
-        try:
-            return np.concatenate(
-                [embed(self.crops[start : start + batch]) for start in range(0, len(self.crops), batch)]
-            )
-        except NonFiniteEmbedding:
-            return np.full_like(self.reference, np.nan)
 
 
 def golden(original: Original) -> Golden:

@@ -6,15 +6,15 @@ cosine of one: a vendor that normalises across the batch, a halved scale.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.runtime.errors import InvalidInput
-
-Status = Literal["passed", "failed", "not_run"]
+from reidkit.calibration.gates.report import GateReport, Status
+from reidkit.runtime.errors import InvalidInput, NonFiniteEmbedding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class ParityReport:
         cosine_p01: its 1 % quantile.
         cosine_median: its median.
         norm_ratio_max_deviation: the largest ``|length of candidate / length of reference - 1|``.
+        cosines: all of them, for a picture; not part of the JSON.
     """
 
     crops: int
@@ -36,10 +37,11 @@ class ParityReport:
     cosine_p01: float | None
     cosine_median: float | None
     norm_ratio_max_deviation: float | None
+    cosines: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, for JSON."""
-        return asdict(self)
+        """The figures, for JSON."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "cosines"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,39 +52,6 @@ class EmbeddingLimits:
     cosine_p01: float
     cosine_median: float
     norm_ratio_max_deviation: float
-
-
-# float32 is the same computation in another order of additions; half precisions round every step.
-EMBEDDING_LIMITS = {
-    "fp32": EmbeddingLimits(
-        cosine_min=0.99999, cosine_p01=0.99999, cosine_median=0.99999, norm_ratio_max_deviation=1e-4
-    ),
-    "fp16": EmbeddingLimits(cosine_min=0.99, cosine_p01=0.995, cosine_median=0.999, norm_ratio_max_deviation=1e-2),
-    "bf16": EmbeddingLimits(cosine_min=0.99, cosine_p01=0.995, cosine_median=0.999, norm_ratio_max_deviation=5e-2),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateReport:
-    """What one gate decided.
-
-    Attributes:
-        name: of the gate.
-        status: `not_run` where there was nothing to run it on.
-        measure: which figure decided: the first that is beyond its limit, else the gate's principal one.
-        value: that figure; None if the gate did not run or there is no finite figure.
-        limit: the limit it is held to.
-    """
-
-    name: str
-    status: Status
-    measure: str
-    value: float | None
-    limit: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """What the manifest and ``--json`` show under the gate's name."""
-        return {key: value for key, value in asdict(self).items() if key != "name"}
 
 
 def compare_embeddings(reference: NDArray[np.floating[Any]], candidate: NDArray[np.floating[Any]]) -> ParityReport:
@@ -120,10 +89,21 @@ def compare_embeddings(reference: NDArray[np.floating[Any]], candidate: NDArray[
         cosine_p01=float(np.quantile(cosines, 0.01)),
         cosine_median=float(np.median(cosines)),
         norm_ratio_max_deviation=float(np.abs(found / lengths - 1).max()),
+        cosines=cosines,
     )
 
 
-def embedding_gate(parity: ParityReport, limits: EmbeddingLimits) -> GateReport:
+def answer_in_batches(
+    embed: Callable[[NDArray[Any]], NDArray[np.float32]], crops: NDArray[Any], *, batch: int, dim: int
+) -> NDArray[np.float32]:
+    """What `embed` says of `crops`, `batch` at a time: (N, dim), NaN throughout where it says what is not finite."""
+    try:
+        return np.concatenate([embed(crops[start : start + batch]) for start in range(0, len(crops), batch)])
+    except NonFiniteEmbedding:
+        return np.full((len(crops), dim), np.nan, np.float32)
+
+
+def embedding_gate(parity: ParityReport, limits: EmbeddingLimits, *, note: str = "") -> GateReport:
     """The verdict on a parity report; its principal measure is the worst cosine."""
     status: Status = "passed"
     decisive = "cosine_min"
@@ -138,4 +118,6 @@ def embedding_gate(parity: ParityReport, limits: EmbeddingLimits) -> GateReport:
         measure=decisive,
         value=getattr(parity, decisive),
         limit=getattr(limits, decisive),
+        note=note,
+        figures=parity.to_dict(),
     )

@@ -31,13 +31,16 @@ def test_the_figures_are_those_of_the_definition(reference: np.ndarray) -> None:
 
 
 def test_the_same_embeddings_pass(reference: np.ndarray) -> None:
-    gate = embedding_gate(compare_embeddings(reference, reference), FP32)
+    parity = compare_embeddings(reference, reference)
+    gate = embedding_gate(parity, FP32, note="torch")
     assert gate.name == "embedding"
     assert gate.to_dict() == {
         "status": "passed",
         "measure": "cosine_min",
         "value": pytest.approx(1),
         "limit": 0.99999,
+        "note": "torch",
+        "figures": parity.to_dict(),
     }
 
 
