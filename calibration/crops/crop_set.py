@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.calibration.crops.folder import find_crops
-from reidkit.runtime.errors import InvalidFile, MissingDependency
+from reidkit.calibration.crops.folder import find_crops, import_cv2
+from reidkit.runtime.errors import InvalidFile
 from reidkit.runtime.native import cut_crops
 
 _LISTED = 5
@@ -69,15 +69,12 @@ def read_crop_set(folder: Path, *, height: int, width: int, unreadable_share: fl
         MissingDependency: OpenCV is not installed.
     """
     paths = find_crops(folder, limit=sys.maxsize)
-    try:
-        import cv2
-    except ModuleNotFoundError as error:
-        raise MissingDependency("opencv-python-headless", extra="video", purpose="Reading crops") from error
+    cv2 = import_cv2()
     images = np.empty((len(paths), 3, height, width), np.uint8)
     names: list[str] = []
     unreadable: list[Path] = []
     for path in paths:
-        image: NDArray[np.uint8] | None = cv2.imread(str(path), cv2.IMREAD_COLOR)  # type: ignore[assignment]
+        image: NDArray[np.uint8] | None = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if image is None:
             unreadable.append(path)
             continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from reidkit.runtime.native import cut_crops
 from reidkit.runtime.video.mot_files import read_detections
 from reidkit.runtime.video.sources import Frame, open_source
 
+FRAMES = 150
+"""Most frames of a video to look at."""
 PERSON = 0
 MIN_SCORE = 0.5
 MIN_HEIGHT = 56
@@ -26,53 +29,89 @@ MIN_INSIDE = 0.85
 
 
 def cut_from_video(
-    location: Path, *, height: int, width: int, detector: Detector | None = None, frames: int = 150
+    location: Path, *, height: int, width: int, detector: Detector | None = None, frames: int = FRAMES
 ) -> CropSet:
-    """People of a video, cut from at most `frames` frames spread evenly over it.
+    """People of a video, cut from at most `frames` frames spread evenly over it and resized.
 
     Args:
         location: video file, folder of images, or a MOTChallenge sequence, whose own ``det/det.txt`` is used.
         height: of each crop.
         width: of each crop.
         detector: finds the people where there is no ``det/det.txt``.
-        frames: most frames to look at; where nobody knows how many there are, every tenth.
+        frames: most frames to look at.
 
     Raises:
         InvalidFile: the video cannot be read, or shows nobody who could be cut out.
         InvalidInput: nothing tells where people are.
     """
-    detect = _detections(location, detector)
-    source = open_source(location)
-    step = max(1, -(-source.frame_count // frames)) if source.frame_count else 10
     cut: list[NDArray[np.uint8]] = []
     names: list[str] = []
-    try:
-        for frame in source:
-            if (frame.index - 1) % step:
-                continue
-            boxes = _worthwhile(detect(frame), frame.image.shape[:2])
-            crops = np.empty((len(boxes), 3, height, width), np.uint8)
-            cut_crops(frame.image, boxes, crops, swap_colors=True, antialias=False)
-            cut.append(crops)
-            names += [f"{location.name}#{frame.index}.{row}" for row in range(len(boxes))]
-    finally:
-        source.close()
+    for sighting in people_in(location, detector=detector, frames=frames):
+        crops = np.empty((len(sighting.boxes), 3, height, width), np.uint8)
+        cut_crops(sighting.frame.image, sighting.boxes, crops, swap_colors=True, antialias=False)
+        cut.append(crops)
+        names += [f"{location.name}#{sighting.frame.index}.{row}" for row in range(len(crops))]
     if not names:
         raise InvalidFile(f"{location} shows nobody who could be cut out", remedy="leave it out, or check its boxes")
     return CropSet(np.concatenate(cut), tuple(names))
 
 
-def _detections(location: Path, detector: Detector | None) -> Callable[[Frame], Detections]:
+class Sighting(NamedTuple):
+    """A frame and the people worth cutting out of it: (N, 4) float64 whole pixels within the frame."""
+
+    frame: Frame
+    boxes: NDArray[np.float64]
+
+
+def people_in(
+    location: Path,
+    *,
+    detector: Detector | None = None,
+    detections: Path | None = None,
+    frames: int = FRAMES,
+    min_height: int = MIN_HEIGHT,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Sighting]:
+    """Frames spread evenly over a video, each with the people in it.
+
+    Args:
+        location: video file, folder of images, or a MOTChallenge sequence, whose own ``det/det.txt`` is used.
+        detector: finds the people where no file tells where they are.
+        detections: file of boxes in MOTChallenge's layout.
+        frames: most frames to look at; where nobody knows how many there are, every tenth.
+        min_height: of a box, in pixels.
+        should_stop: asked at every frame.
+
+    Raises:
+        InvalidFile: the video or the file of boxes cannot be read.
+        InvalidInput: nothing tells where people are.
+    """
+    detect = _detections(location, detector, detections)
+    source = open_source(location)
+    step = max(1, -(-source.frame_count // frames)) if source.frame_count else 10
+    try:
+        for frame in source:
+            if should_stop():
+                return
+            if (frame.index - 1) % step == 0:
+                yield Sighting(frame, _worthwhile(detect(frame), frame.image.shape[:2], min_height))
+    finally:
+        source.close()
+
+
+def _detections(location: Path, detector: Detector | None, file: Path | None) -> Callable[[Frame], Detections]:
     own = location / "det" / "det.txt"
-    if own.is_file():
-        by_frame = read_detections(own)
+    if file is not None or own.is_file():
+        by_frame = read_detections(file or own)
         return lambda frame: by_frame.get(frame.index, Detections.none())
     if detector is None:
-        raise InvalidInput(f"nothing tells where people are in {location}", remedy="name a --detector")
+        raise InvalidInput(
+            f"nothing tells where people are in {location}", remedy="name a detector or a file of detections"
+        )
     return lambda frame: detector.detect(frame.image)
 
 
-def _worthwhile(detections: Detections, size: tuple[int, int]) -> NDArray[np.float64]:
+def _worthwhile(detections: Detections, size: tuple[int, int], min_height: int) -> NDArray[np.float64]:
     """The boxes, cut to the frame, that show a whole standing person large enough to tell clothes."""
     height, width = size
     boxes = detections.boxes_xyxy
@@ -82,7 +121,7 @@ def _worthwhile(detections: Detections, size: tuple[int, int]) -> NDArray[np.flo
     keep = (
         (detections.classes == PERSON)
         & (detections.scores >= MIN_SCORE)
-        & (tall >= MIN_HEIGHT)
+        & (tall >= min_height)
         & (tall >= MIN_ASPECT * across)
         & (tall <= MAX_ASPECT * across)
         & (across_inside * tall_inside >= MIN_INSIDE * across * tall)

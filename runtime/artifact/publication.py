@@ -30,16 +30,21 @@ _ASIDE = "old"
 
 
 @contextmanager
-def publication(folder: Path) -> Iterator[Path]:
+def publication(folder: Path, *, known_by: str = MANIFEST_FILE, kind: str = "an artifact") -> Iterator[Path]:
     """An empty folder to write into, which becomes `folder` when the block ends without an exception.
 
-    An artifact that has the name already is replaced. After an exception nothing is left behind.
+    One of its kind that has the name already is replaced. After an exception nothing is left behind.
+
+    Args:
+        folder: to publish.
+        known_by: name of the file that every folder of its kind has.
+        kind: what it is, for the error's text.
 
     Raises:
-        InvalidInput: `folder` exists and is no artifact; it is not overwritten.
+        InvalidInput: `folder` exists and is of no such kind; it is not overwritten.
     """
     folder = folder.absolute()
-    _refuse_foreign(folder)
+    _refuse_foreign(folder, known_by, kind)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
     with _workspace(folder) as workspace:
@@ -47,17 +52,17 @@ def publication(folder: Path) -> Iterator[Path]:
         new.mkdir()
         yield new
         _sync_tree(new)
-        _refuse_foreign(folder)
+        _refuse_foreign(folder, known_by, kind)
         _rename_in(new, folder, aside=workspace / _ASIDE)
         _sync(folder.parent)
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """Replace artifacts and empty folders only: a mistyped name must not cost anybody their files."""
-    if not folder.exists() or (folder / MANIFEST_FILE).exists():
+def _refuse_foreign(folder: Path, known_by: str, kind: str) -> None:
+    """Replace its like and empty folders only: a mistyped name must not cost anybody their files."""
+    if not folder.exists() or (folder / known_by).exists():
         return
     if not folder.is_dir() or any(folder.iterdir()):
-        raise InvalidInput(f"{folder} exists and is not an artifact", remedy="choose another name or remove it")
+        raise InvalidInput(f"{folder} exists and is not {kind}", remedy="choose another name or remove it")
 
 
 def _rename_in(new: Path, folder: Path, *, aside: Path) -> None:
