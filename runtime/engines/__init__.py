@@ -13,12 +13,12 @@ from reidkit.runtime.artifact.folder import read_artifact, read_golden
 from reidkit.runtime.artifact.recipe import RECIPE_FILE
 from reidkit.runtime.artifact.trust import built_here
 from reidkit.runtime.discovery import plugins
-from reidkit.runtime.engines._cropping import have_pixels
+from reidkit.runtime.engines._cropping import cut, have_pixels
 from reidkit.runtime.engines._self_check import self_check
 from reidkit.runtime.engines.engine import Engine, EngineBase
 from reidkit.runtime.errors import ArtifactInvalid, ArtifactUntrusted, EngineNotBuilt, did_you_mean
 
-__all__ = ["Engine", "EngineBase", "build_engine", "engines", "have_pixels", "open_artifact", "self_check"]
+__all__ = ["Engine", "EngineBase", "build_engine", "cut", "engines", "have_pixels", "open_artifact", "self_check"]
 
 
 def engines() -> dict[str, EntryPoint]:
