@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from reidkit.export.checkpoints import Checkpoint, identify, load_backbone
 from reidkit.export.distillation.vendor import VendorModel
 from reidkit.export.onnx import CropEmbedder
-from reidkit.export.preprocessing import model_input, parse_preprocessing
+from reidkit.export.preprocessing import model_input
 from reidkit.runtime.artifact.digests import MANIFEST_FILE, sha256_of
+from reidkit.runtime.artifact.preprocessing import parse_preprocessing
 from reidkit.runtime.engines import open_artifact
 from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile
 

@@ -10,8 +10,9 @@ import numpy as np
 from reidkit.export.onnx.adaptation import write_adapted
 from reidkit.export.onnx.given import GivenGraph
 from reidkit.export.originals.original import Original
-from reidkit.export.preprocessing import exported, told_preprocessing
+from reidkit.export.preprocessing import exported
 from reidkit.runtime.artifact.manifest import BackboneInfo, Weights
+from reidkit.runtime.artifact.preprocessing import told_preprocessing
 
 
 def onnx_original(path: Path, *, preprocessing: str | None = None) -> Original:

@@ -41,8 +41,8 @@ from reidkit.export.distillation.validation import (  # noqa: E402
 from reidkit.export.distillation.views import draw_views, render  # noqa: E402
 from reidkit.export.distillation.work import workplace, write_together  # noqa: E402
 from reidkit.export.onnx import CropEmbedder  # noqa: E402
-from reidkit.export.preprocessing import parse_preprocessing  # noqa: E402
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize  # noqa: E402
+from reidkit.runtime.artifact.preprocessing import parse_preprocessing  # noqa: E402
 from reidkit.runtime.engines import open_artifact  # noqa: E402
 from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile, InvalidInput  # noqa: E402
 
@@ -346,7 +346,7 @@ OWN_BACKBONES = f"""
 from dataclasses import replace
 from torch import nn
 from reidkit.export.backbones import ModelCard
-from reidkit.export.preprocessing import parse_preprocessing
+from reidkit.runtime.artifact.preprocessing import parse_preprocessing
 
 its = parse_preprocessing("rgb-imagenet-{HEIGHT}x{WIDTH}")
 

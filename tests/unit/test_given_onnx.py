@@ -20,8 +20,8 @@ from reidkit.calibration.crops import find_crops, read_crops  # noqa: E402
 from reidkit.export.fidelity import Fidelity  # noqa: E402
 from reidkit.export.onnx import run_onnx  # noqa: E402
 from reidkit.export.originals import Original, onnx_original, trained_original  # noqa: E402
-from reidkit.export.preprocessing import parse_preprocessing, told_preprocessing  # noqa: E402
 from reidkit.runtime.artifact.manifest import Preprocessing  # noqa: E402
+from reidkit.runtime.artifact.preprocessing import parse_preprocessing, told_preprocessing  # noqa: E402
 from reidkit.runtime.errors import ExportFailure, InvalidConfig, InvalidFile  # noqa: E402
 
 TOLD = parse_preprocessing("rgb-imagenet-16x8")
