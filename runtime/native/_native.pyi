@@ -1,6 +1,8 @@
 # What the extension binds; tests/native holds the two equal.
 
-from numpy import float16, float32, float64, int64, uint8
+from typing import Any
+
+from numpy import bool_, float16, float32, float64, int64, uint8
 from numpy.typing import NDArray
 
 def cut_crops(
@@ -22,6 +24,85 @@ def cut_crops(
 ) -> None: ...
 def assign(cost: NDArray[float64], limit: float) -> tuple[NDArray[int64], NDArray[int64]]: ...
 def instruction_set() -> str: ...
+def unit_embeddings(
+    values: NDArray[float32] | NDArray[float64], rows: NDArray[int64], normalize: bool
+) -> tuple[NDArray[float64], NDArray[float64]]: ...
+def cosines(
+    first: NDArray[float64], first_rows: NDArray[int64], second: NDArray[float64], second_rows: NDArray[int64]
+) -> NDArray[float64]: ...
+def blend_embeddings(
+    averages: NDArray[float64],
+    begun: NDArray[bool_],
+    rows: NDArray[int64],
+    embeddings: NDArray[float64],
+    weight: float,
+) -> None: ...
+def iou_distance(first: NDArray[float64], second: NDArray[float64]) -> NDArray[float64]: ...
+
+class TrackerCore:
+    def __init__(
+        self,
+        *,
+        high_score: float,
+        low_score: float,
+        new_track_score: float,
+        min_embedding_score: float,
+        normalize_embeddings: bool,
+        match_cost: float,
+        second_match_cost: float,
+        unconfirmed_match_cost: float,
+        fuse_score: bool,
+        min_iou_for_appearance: float,
+        min_cosine: float,
+        appearance_cost_scale: float,
+        unconfirmed_min_cosine: float,
+        unconfirmed_appearance_cost_scale: float,
+        ema_weight: float,
+        duplicate_iou: float,
+        longest_lost: int,
+        longest_kept: int,
+    ) -> None: ...
+    def bind(self, columns: dict[str, NDArray[Any]]) -> None: ...
+    def read(
+        self,
+        boxes_xyxy: NDArray[float64],
+        scores: NDArray[float64],
+        classes: NDArray[int64] | None,
+        embeddings: NDArray[float32] | NDArray[float64] | None,
+        embedded: NDArray[bool_] | None,
+        width: int,
+    ) -> int: ...
+    def associate(
+        self, count: int, coupled: bool, number: int, frame: int, steps: float, affine: NDArray[float64] | None
+    ) -> tuple[int, bool, int, int, int]: ...
+    def detections(
+        self,
+    ) -> tuple[
+        NDArray[float64],
+        NDArray[float64],
+        NDArray[float64],
+        NDArray[int64],
+        NDArray[int64],
+        NDArray[int64],
+        NDArray[int64],
+        NDArray[float64],
+    ]: ...
+    def followed(self) -> tuple[NDArray[int64], NDArray[int64]]: ...
+    def unclaimed(self) -> NDArray[int64]: ...
+    def claim(self, detection: int) -> None: ...
+    def finish(
+        self, next_id: int
+    ) -> tuple[
+        int,
+        int,
+        bool,
+        NDArray[int64],
+        NDArray[float64],
+        NDArray[float64],
+        NDArray[int64],
+        NDArray[int64],
+        NDArray[bool_],
+    ]: ...
 
 class BatchRing:
     def __init__(self, buffers: int, rows: int, patience_ns: int) -> None: ...

@@ -55,6 +55,7 @@ std::pair<IndexArray, IndexArray> assign(const CostArray& cost, double limit) {
 NB_MODULE(_native, module) {
     reidkit::bind_crops(module);
     reidkit::bind_ring(module);
+    reidkit::bind_tracker(module);
     module.def("assign", &reidkit::assign, nb::arg("cost").noconvert(), nb::arg("limit"),
                nb::sig("def assign(cost: NDArray[float64], limit: float) -> tuple[NDArray[int64], NDArray[int64]]"));
     module.def(

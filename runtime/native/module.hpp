@@ -15,5 +15,6 @@ struct CropsWritten {
 
 void bind_crops(nanobind::module_& module);
 void bind_ring(nanobind::module_& module);
+void bind_tracker(nanobind::module_& module);
 
 }  // namespace reidkit
