@@ -1,0 +1,92 @@
+"""`reidkit verify`: does an artifact still tell people apart as its original does, and is it worth having?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from reidkit.calibration.gates.judging import Evidence
+from reidkit.calibration.gates.limits import read_limits
+from reidkit.calibration.gates.tracking import Recording
+from reidkit.calibration.gates.verifying import Subject, Verification, verify
+from reidkit.runtime.commands.shell import ProgressLine, ReidkitCommand, json_option, print_json
+
+_path = click.Path(path_type=Path)
+
+
+@click.command("verify", cls=ReidkitCommand)
+@click.argument("artifact", type=_path)
+@click.option(
+    "--preprocessing",
+    help="Of a bare .onnx or .xml file in the artifact's place: what its input holds, e.g. bgr-0-255-256x128.  "
+    "[default: the file beside it, MODEL.preprocessing.yaml]",
+)
+@click.option("--precision", default="fp32", show_default=True, help="Of a bare file: what it computes in.")
+@click.option("--reference", type=_path, help="What to hold it to: a float artifact, or a bare model file.")
+@click.option("--reference-preprocessing", help="Of a bare file as reference: what its input holds.")
+@click.option("--crops", type=_path, help="Folder of crops to compare on one by one.  [default: the golden crops]")
+@click.option("--gallery", type=_path, help="Folder of crops named as Market-1501's, to look people up in.")
+@click.option("--sequence", type=_path, help="Video or MOTChallenge folder to track in.")
+@click.option("--detections", type=_path, help="People in --sequence.  [default: its det/det.txt]")
+@click.option("--gt", type=_path, help="Ground truth of --sequence.  [default: gt/gt.txt, if it is there]")
+@click.option("--tracker", default="botsort.yaml", show_default=True, help="Settings to track with.")
+@click.option("--thresholds", type=_path, help="YAML file with other limits than the packaged ones.")
+@click.option("--allow-slower", is_flag=True, help="Do not refuse what is slower than the best float artifact.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, max=3600),
+    default=1.0,
+    show_default=True,
+    help="To measure each batch size of each artifact for.",
+)
+@click.option("--trust", is_flag=True, help="Run native code in an artifact even if it was built elsewhere.")
+@click.option("--report", type=_path, help="Also write a page to look at: one self-contained HTML file.")
+@json_option
+def verify_command(
+    artifact: Path,
+    preprocessing: str | None,
+    precision: str,
+    reference: Path | None,
+    reference_preprocessing: str | None,
+    crops: Path | None,
+    gallery: Path | None,
+    sequence: Path | None,
+    detections: Path | None,
+    gt: Path | None,
+    tracker: str,
+    thresholds: Path | None,
+    allow_slower: bool,
+    seconds: float,
+    trust: bool,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Judge ARTIFACT by all gates there is something to run on: exit code 3 if one fails.
+
+    ARTIFACT is an artifact's folder, or a bare .onnx or OpenVINO .xml file. Without --reference it is held to its
+    golden embeddings, and on the gallery of its export to what the original reached there.
+    """
+    if sequence is None and (detections is not None or gt is not None):
+        raise click.UsageError("--detections and --gt are of a --sequence")
+    job = Verification(
+        subject=Subject(path=artifact, preprocessing=preprocessing, precision=precision),
+        reference=None if reference is None else Subject(path=reference, preprocessing=reference_preprocessing),
+        crops=crops,
+        evidence=Evidence(
+            gallery=gallery,
+            recording=sequence and Recording.find(sequence, detections=detections, truth=gt, tracker=tracker),
+            limits=read_limits(thresholds),
+            allow_slower=allow_slower,
+            seconds=seconds,
+        ),
+        trusted=trust,
+    )
+    with ProgressLine() as line:
+        verdict = verify(job, progress=line.write)
+    facts = {"artifact": str(artifact)}
+    if as_json and verdict.passed:
+        print_json({**facts, **verdict.to_dict()})
+    elif not as_json:
+        click.echo("\n".join([str(artifact), *verdict.lines()]))
+    verdict.expect_passed(artifact.name, remedy="do not track with it", facts=facts)

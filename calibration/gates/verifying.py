@@ -1,0 +1,196 @@
+"""An artifact judged again, on any box, at any time: by its golden embeddings, and by whatever else is there.
+
+The reference is another artifact, mostly the float one of the same network. Without one the artifact is held to its
+golden embeddings, which the original in torch gave, and to what its manifest remembers of the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.calibration.crops import find_crops
+from reidkit.calibration.gates import worth
+from reidkit.calibration.gates.bare_model import ENGINES, wrap_model
+from reidkit.calibration.gates.embedder import Embedder, read_pictures
+from reidkit.calibration.gates.embedding import (
+    ParityReport,
+    answer_in_batches,
+    compare_embeddings,
+    embedding_gate,
+)
+from reidkit.calibration.gates.judging import Evidence, Progress, Verdict, judge, non_finite
+from reidkit.calibration.gates.limits import GateLimits
+from reidkit.calibration.gates.report import GateReport, not_run
+from reidkit.calibration.gates.worth import FLOATS, float_siblings, is_same_network, worth_gate
+from reidkit.runtime.artifact import load_golden
+from reidkit.runtime.artifact.manifest import Manifest
+from reidkit.runtime.artifact.preprocessing import told_preprocessing
+from reidkit.runtime.engines import EngineBase, open_unchecked
+from reidkit.runtime.errors import ArtifactInvalid, NonFiniteEmbedding
+
+CROPS = 200
+"""Most crops of a folder that are compared one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """An artifact's folder, or a bare model file.
+
+    Attributes:
+        path: of either.
+        preprocessing: of a model file, by name or file; None to look for a file beside it.
+        precision: what a model file computes in.
+    """
+
+    path: Path
+    preprocessing: str | None = None
+    precision: str = "fp32"
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a model file."""
+        return self.path.suffix in ENGINES and not self.path.is_dir()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What to verify, and by what.
+
+    Attributes:
+        subject: what is judged.
+        reference: what it is held to.
+        crops: folder of crops to compare on, one by one; None for the artifact's golden ones.
+        evidence: what else there is.
+        trusted: as for `open_artifact`.
+    """
+
+    subject: Subject
+    reference: Subject | None = None
+    crops: Path | None = None
+    evidence: Evidence = field(default_factory=Evidence)
+    trusted: bool = False
+
+
+def verify(job: Verification, *, progress: Progress = lambda stage: None) -> Verdict:
+    """Judge an artifact or a model file by all that there is.
+
+    Raises:
+        ReidkitError: the artifact, the reference or the evidence cannot be read, opened or run.
+    """
+    with TemporaryDirectory(prefix="reidkit-verify-") as scratch, ExitStack() as stack:
+        progress("opening")
+        theirs = None
+        if job.reference is not None:
+            theirs = _folder(job.reference, Path(scratch, "reference"))
+        try:
+            folder = _folder(job.subject, Path(scratch, "subject"))
+            engine = stack.enter_context(open_unchecked(folder, trusted=job.trusted))
+            reference = None
+            if theirs is not None:
+                reference = stack.enter_context(open_unchecked(theirs, trusted=job.trusted))
+            progress("comparing embeddings")
+            parity, gate = _embedding(job, folder, engine, reference)
+        except NonFiniteEmbedding as error:
+            return non_finite(error)
+        return judge(
+            Embedder.of(engine),
+            None if reference is None else Embedder.of(reference),
+            job.evidence,
+            embedding=gate,
+            parity=parity,
+            recorded=engine.manifest.gates.get("retrieval", {}).get("figures"),
+            worth_it=partial(_worth, job, folder, engine.manifest, theirs, gate, progress),
+            progress=progress,
+        )
+
+
+def _folder(subject: Subject, scratch: Path) -> Path:
+    """The artifact's folder; that of a model file is made in `scratch`."""
+    if not subject.is_bare:
+        return subject.path
+    preprocessing = told_preprocessing(subject.preprocessing, beside=subject.path)
+    scratch.mkdir()
+    return wrap_model(subject.path, preprocessing, precision=subject.precision, folder=scratch)
+
+
+def _embedding(
+    job: Verification, folder: Path, engine: EngineBase, reference: EngineBase | None
+) -> tuple[ParityReport | None, GateReport]:
+    """How near the embeddings are to the reference's; if that is another network, to the golden ones."""
+    own = Embedder.of(engine)
+    pictures = [] if job.crops is None else read_pictures(find_crops(job.crops, limit=CROPS))
+    if reference is not None and not is_same_network(engine.manifest, reference.manifest):
+        reference = None
+    if pictures and reference is None:
+        own.embed(own.cut_whole(pictures))  # nothing to compare with, but they have to be finite
+    if reference is not None:
+        golden = _golden_pictures(engine.manifest, folder)
+        theirs = Embedder.of(reference)
+        expected = theirs.embed(theirs.cut_whole(pictures or golden))
+        return _compared(own, expected, pictures or golden, engine.manifest, job.evidence.limits, by=theirs.name)
+    if job.subject.is_bare:
+        why = "finite, but a model file brings no embeddings of its original to hold it to"
+        return None, not_run("embedding", measure="cosine_min", why=why)
+    golden, expected = _golden_pictures(engine.manifest, folder), load_golden(folder).embeddings
+    return _compared(own, expected, golden, engine.manifest, job.evidence.limits, by="its golden embeddings")
+
+
+def _compared(
+    own: Embedder,
+    expected: NDArray[np.float32],
+    pictures: Sequence[NDArray[np.uint8]],
+    manifest: Manifest,
+    limits: GateLimits,
+    *,
+    by: str,
+) -> tuple[ParityReport, GateReport]:
+    if manifest.precision.built not in limits.embedding:
+        raise ArtifactInvalid(
+            f"{manifest.name} was built in {manifest.precision.built}, there are limits for "
+            f"{', '.join(limits.embedding)}",
+            remedy="install a newer reidkit",
+        )
+    crops, dim = own.cut_whole(pictures), expected.shape[1]
+    batches = sorted({1, own.batch})
+    answers = [answer_in_batches(own.answer, crops, batch=batch, dim=dim) for batch in batches]
+    parity = compare_embeddings(np.tile(expected, (len(batches), 1)), np.concatenate(answers))
+    parity = replace(parity, crops=len(crops))
+    note = f"{len(crops)} crops, {' and '.join(map(str, batches))} at a time, held to {by}"
+    return parity, embedding_gate(parity, limits.embedding[manifest.precision.built], note=note)
+
+
+def _golden_pictures(manifest: Manifest, folder: Path) -> list[NDArray[np.uint8]]:
+    """The artifact's golden crops as BGR pictures."""
+    crops = load_golden(folder).crops
+    return list(crops[..., ::-1] if manifest.preprocessing.color == "rgb" else crops)
+
+
+def _worth(
+    job: Verification, folder: Path, manifest: Manifest, reference: Path | None, embedding: GateReport, tell: Progress
+) -> GateReport:
+    """The last gate. A model file, which may be of any precision, is held to the reference that was named with it."""
+    skipped = partial(not_run, worth.NAME, measure=worth.PRINCIPAL)
+    if embedding.status == "failed":
+        return skipped(why="its embeddings are wrong")
+    if manifest.precision.built in FLOATS and not job.subject.is_bare:
+        return skipped(why=f"{manifest.precision.built} is float itself")
+    rivals = [] if job.subject.is_bare else float_siblings(folder.parent, manifest)
+    if reference is not None and reference.resolve() not in (path.resolve() for path in rivals):
+        rivals.append(reference)
+    return worth_gate(
+        folder,
+        rivals,
+        job.evidence.limits.worth_it,
+        seconds=job.evidence.seconds,
+        allow_slower=job.evidence.allow_slower,
+        trusted=job.trusted,
+        on_turn=lambda done, of: tell(f"measuring, turn {done} of {of}"),
+    )
