@@ -20,6 +20,7 @@ from importlib.metadata import metadata, version
 from pathlib import Path
 from typing import Any
 
+from reidkit.calibration.quantization import CalibrationSet
 from reidkit.export.fidelity import Fidelity, Verdict, golden
 from reidkit.export.onnx import lower, run_onnx
 from reidkit.export.originals import Original
@@ -33,7 +34,7 @@ from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import ExportFailure, InvalidInput, TargetUnavailable
 from reidkit.targets import BuildJob, BuiltEngine, Precision, Target, find_target
 from reidkit.targets._bundle import this_machine
-from reidkit.targets.target import read_options, refuse_precision
+from reidkit.targets.target import no_calibration, read_options, refuse_precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class ExportJob:
             gain nothing beyond 8.
         options: the target's own settings.
         crops: folder of real crops to check with; None for rendered ones.
+        calibration: folder of crops, or set of `reidkit calibrate`, whose activations int8 is scaled by; None for none.
     """
 
     original: Callable[[], Original]
@@ -60,6 +62,7 @@ class ExportJob:
     batch_sizes: tuple[int, ...] = (8,)
     options: Mapping[str, str] = field(default_factory=dict)
     crops: Path | None = None
+    calibration: Path | None = None
 
     @property
     def batch(self) -> Batch:
@@ -98,7 +101,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
         InvalidFile: what the original is made from is not what it should be.
         TargetUnavailable, MissingDependency: something that this needs is not installed.
         ExportFailure: the model could not be converted, built or written.
-        InvalidInput: the target has no such option.
+        InvalidInput: the target has no such option, or int8 has nothing to be calibrated with.
         GateFailure: the result is not faithful to the original.
     """
     target = _usable_target(job)
@@ -111,6 +114,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
             remedy="give its weights and backbone, or choose a target that is built from ONNX, such as onnxruntime",
         )
     libraries = original.libraries if target.consumes == "onnx" else ("torch",)
+    calibration = None if job.calibration is None else CalibrationSet.read(job.calibration, original.preprocessing)
     artifact = job.output / _name(job, original)
     fidelity = Fidelity.to(original, folder=job.crops, max_batch=job.batch.max)
     try:
@@ -125,7 +129,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                     lower(graph, job.precision, crops=fidelity.crops)
 
             progress(f"building for {target.name}")
-            built = _built(target, job, original, graph)
+            built = _built(target, job, original, graph, calibration)
             checks = golden(original)
             write_golden(folder, checks)
             manifest = Manifest(
@@ -144,7 +148,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                 engine_file=built.engine_file,
                 toolchain={**{library: version(library) for library in libraries}, **built.toolchain},
                 built_on=this_machine(),
-                calibration=None,
+                calibration=None if calibration is None else calibration.to_dict(),
                 parity={},
                 gates={},
                 thresholds=None,
@@ -175,6 +179,8 @@ def _usable_target(job: ExportJob) -> Target:
     target = find_target(job.target)
     refuse_precision(target, job.precision)
     read_options(target, job.options)
+    if job.precision is Precision.INT8 and target.int8_layout is not None and job.calibration is None:
+        raise no_calibration()
     if (reason := target.available()) and not target.portable:
         ours = target.name in metadata("reidkit").get_all("Provides-Extra", [])
         raise TargetUnavailable(
@@ -184,7 +190,9 @@ def _usable_target(job: ExportJob) -> Target:
     return target
 
 
-def _built(target: Target, job: ExportJob, original: Original, graph: Path) -> BuiltEngine:
+def _built(
+    target: Target, job: ExportJob, original: Original, graph: Path, calibration: CalibrationSet | None
+) -> BuiltEngine:
     """What the target builds in `graph`'s folder; of a portable one the graph stays, with a recipe beside it."""
     task = BuildJob(
         onnx_path=graph,
@@ -194,6 +202,7 @@ def _built(target: Target, job: ExportJob, original: Original, graph: Path) -> B
         options=job.options,
         cache_folder=job.output,
         program=original.program if target.consumes == "exported_program" else None,
+        calibration=None if calibration is None else calibration.crops,
     )
     if not target.portable:
         built = target.build(task)

@@ -6,6 +6,7 @@ import shutil
 from importlib.util import find_spec
 from typing import Literal
 
+from reidkit.calibration.quantization import Layout
 from reidkit.runtime.errors import ExportFailure, MissingDependency
 from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
 
@@ -22,6 +23,7 @@ class OnnxRuntimeTarget:
     consumes: Literal["onnx", "exported_program"] = "onnx"
     precisions = frozenset({Precision.FP32, Precision.FP16})
     by_hint: frozenset[Precision] = frozenset()
+    int8_layout: Layout | None = Layout.UNSIGNED
     options = NO_OPTIONS
     portable = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Literal
 
+from reidkit.calibration.quantization import Layout
 from reidkit.runtime.engines.openvino import precision_hint
 from reidkit.runtime.errors import ExportFailure, MissingDependency, TargetUnavailable
 from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
@@ -25,6 +26,7 @@ class OpenVinoTarget:
     consumes: Literal["onnx", "exported_program"] = "onnx"
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.BF16})
     by_hint = frozenset({Precision.BF16})
+    int8_layout: Layout | None = Layout.HALVES
     options = NO_OPTIONS
     portable = False
 

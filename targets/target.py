@@ -9,6 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.calibration.quantization import Layout
 from reidkit.runtime.artifact.manifest import Batch
 from reidkit.runtime.errors import ExportFailure, InvalidInput, did_you_mean
 
@@ -56,6 +60,8 @@ class BuildJob:
         batch: batch sizes the engine must take.
         options: the target's own settings, by name.
         cache_folder: where a compiler may keep what makes its next build quicker; None for nowhere.
+        calibration: crops to calibrate with, (N, 3, H, W) uint8 as the network takes them, for a target that quantises
+            by its own tool; see `calibration_crops`. None where none were given.
     """
 
     onnx_path: Path
@@ -65,6 +71,7 @@ class BuildJob:
     options: Mapping[str, str] = field(default_factory=dict)
     cache_folder: Path | None = None
     program: Callable[[int], Any] | None = None
+    calibration: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +99,8 @@ class Target(Protocol):
             fed a program makes each of its precisions itself.
         precisions: what it can build.
         by_hint: those of them in which the library computes because it is told to; it is fed a graph in float32 then.
+        int8_layout: of the Q/DQ graph that it is fed in int8; None for a target that quantises by its own tool, or not
+            at all.
         options: settings of its own, by name.
         portable: whether its engine can be built on the box later, from the graph and a recipe in the artifact; then
             an export goes on where it cannot build.
@@ -102,6 +111,7 @@ class Target(Protocol):
     consumes: Literal["onnx", "exported_program"]
     precisions: frozenset[Precision]
     by_hint: frozenset[Precision]
+    int8_layout: Layout | None
     options: Mapping[str, Option]
     portable: bool
 
@@ -123,6 +133,21 @@ def refuse_precision(target: Target, asked: Precision) -> None:
     if asked not in target.precisions:
         offered = ", ".join(sorted(target.precisions))
         raise ExportFailure(f"target {target.name} does not build {asked}", remedy=f"it builds {offered}")
+
+
+def calibration_crops(job: BuildJob) -> NDArray[np.uint8]:
+    """The crops to calibrate with. Raises `InvalidInput` where none were given."""
+    if job.calibration is None:
+        raise no_calibration()
+    return job.calibration
+
+
+def no_calibration() -> InvalidInput:
+    """The error of a job in int8 that has nothing to calibrate with."""
+    return InvalidInput(
+        "int8 takes crops to calibrate with, none were given",
+        remedy="choose some with reidkit calibrate, and name their folder by --calibration",
+    )
 
 
 def read_options(target: Target, given: Mapping[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Literal
 
+from reidkit.calibration.quantization import Layout
 from reidkit.runtime.engines._cuda import compute_capability, cuda_runtime, no_device
 from reidkit.runtime.engines._tensorrt import DLA_CORE, this_box
 from reidkit.runtime.errors import MissingDependency
@@ -36,6 +37,7 @@ class TensorRtTarget:
     consumes: Literal["onnx", "exported_program"] = "onnx"
     precisions = frozenset({Precision.FP32, Precision.FP16})
     by_hint: frozenset[Precision] = frozenset()
+    int8_layout: Layout | None = Layout.SIGNED
     portable = True
     options: Mapping[str, Option] = MappingProxyType(
         {

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Literal
 
+from reidkit.calibration.quantization import Layout
 from reidkit.runtime.engines._tensorrt import this_box
 from reidkit.runtime.errors import MissingDependency
 from reidkit.targets._tensorrt_builder import Settings, build_engine
@@ -35,6 +36,7 @@ class TensorRtRtxTarget:
     consumes: Literal["onnx", "exported_program"] = "onnx"
     precisions = frozenset({Precision.FP32, Precision.FP16})
     by_hint: frozenset[Precision] = frozenset()
+    int8_layout: Layout | None = Layout.SIGNED
     portable = True
     options: Mapping[str, Option] = MappingProxyType(
         {

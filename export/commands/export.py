@@ -13,7 +13,8 @@ import click
 from reidkit.export.backbones import backbones, card_of_factory, find_backbone, use_backbones_of
 from reidkit.export.catalogue.known_weights import backbone_of, known_weights
 from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
-from reidkit.targets import Precision, targets
+from reidkit.targets import Precision, find_target, targets
+from reidkit.targets.target import no_calibration
 
 if TYPE_CHECKING:
     from reidkit.export.ensembles import Ensemble
@@ -103,6 +104,11 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> 
     "--crops", type=click.Path(path_type=Path), help="Folder of real crops to check with.  [default: rendered ones]"
 )
 @click.option(
+    "--calibration",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of your camera's crops, or a set of reidkit calibrate, by which int8 is scaled.",
+)
+@click.option(
     "--ensemble-weights",
     callback=_numbers,
     metavar="W,W…",
@@ -132,6 +138,7 @@ def export(
     batch: tuple[int, ...],
     options: dict[str, str],
     crops: Path | None,
+    calibration: Path | None,
     ensemble_weights: tuple[float, ...] | None,
     width: int | None,
     gallery: Path | None,
@@ -158,6 +165,10 @@ def export(
         raise click.UsageError("--ensemble-weights, --width and --gallery are for ensembles: --model NAME+NAME")
     if width is not None and crops is None:
         raise click.UsageError("--width needs --crops FOLDER, along whose axes embeddings are projected")
+    if calibration is not None and precision in ("fp32", "fp16", "bf16"):
+        raise click.UsageError(f"--calibration is for --precision int8, not {precision}")
+    if calibration is None and precision == Precision.INT8 and find_target(target).int8_layout is not None:
+        raise click.UsageError(str(no_calibration()))
     backbones()  # without torch this says so, before anything below imports it
     if backbones_file is not None:
         use_backbones_of(backbones_file)
@@ -196,6 +207,7 @@ def export(
         batch_sizes=batch,
         options=options,
         crops=crops,
+        calibration=calibration,
     )
     worth = None
     if parts > 1:
