@@ -32,6 +32,8 @@ from reidkit.targets import Precision, Target
 CROPS = 4
 """Compared one at a time and all at once: enough to see a wrong operator, and not much for a network of 50 G MACs."""
 
+CALIBRATION_CROPS = 32
+
 BACKBONES = (
     "osnet_x0_25",
     "osnet_x0_5",
@@ -134,7 +136,8 @@ def try_targets(
         progress: told of each stage as it begins.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        few = None if crops is None else _few(crops, Path(temporary, "crops"))
+        few = None if crops is None else _few(crops, CROPS, Path(temporary, "crops"))
+        calibration = None if crops is None else _few(crops, CALIBRATION_CROPS, Path(temporary, "calibration"))
         original = _Once(random_original(card) if card.name != DEFAULT else trained_original(card), Path(temporary))
         for target, precision in wanted:
             job = ExportJob(
@@ -144,6 +147,7 @@ def try_targets(
                 output=Path(temporary, "artifacts"),
                 batch_sizes=(CROPS,),
                 crops=few,
+                calibration=calibration if precision is Precision.INT8 else None,
             )
             yield _try(job, original, progress=progress)
             shutil.rmtree(job.output, ignore_errors=True)
@@ -225,8 +229,8 @@ class _Stages:
         self._progress(stage)
 
 
-def _few(crops: Path, folder: Path) -> Path:
+def _few(crops: Path, count: int, folder: Path) -> Path:
     folder.mkdir()
-    for path in find_crops(crops, limit=CROPS):
+    for path in find_crops(crops, limit=count):
         shutil.copy(path, folder)
     return folder
