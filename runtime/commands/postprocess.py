@@ -1,0 +1,136 @@
+"""`reidkit postprocess`: tracks made better once the video is over."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from reidkit.runtime import open_artifact
+from reidkit.runtime.commands.shell import (
+    INTERRUPTED,
+    ProgressLine,
+    ReidkitCommand,
+    json_option,
+    print_json,
+    stop_signals,
+)
+from reidkit.runtime.postprocessing import (
+    Join,
+    JoinSettings,
+    embed_tracklets,
+    fill_gaps,
+    join_tracklets,
+    read_tracklets,
+    write_tracklets,
+)
+from reidkit.runtime.video.sequence_info import find_sequence_info
+
+_path = click.Path(path_type=Path)
+
+
+@click.command("postprocess", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--tracks", type=_path, required=True, help="tracks.txt of a tracker, any tracker.")
+@click.option("--output", type=_path, required=True, help="tracks.txt to write.")
+@click.option(
+    "--fill", type=click.IntRange(min=0), default=20, show_default=True, help="Fill gaps of so many frames; 0: none."
+)
+@click.option("--reid", type=_path, help="Artifact by which to join tracks of one person; needs --input.")
+@click.option("--input", "video", help="The video that was tracked.")
+@click.option(
+    "--min-cosine",
+    type=click.FloatRange(-1, 1),
+    default=0.7,
+    show_default=True,
+    help="Join tracks at least so alike. For an OSNet x0.25; other models have other scales.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 2),
+    default=0.05,
+    show_default=True,
+    help="Every other candidate must be less alike by this.",
+)
+@click.option(
+    "--max-gap",
+    "max_gap_s",
+    type=click.FloatRange(min=0, max=86_400),
+    default=15,
+    show_default=True,
+    help="Seconds that somebody may have been away.",
+)
+@click.option(
+    "--max-speed",
+    type=click.FloatRange(min=0, max=1000),
+    default=2,
+    show_default=True,
+    help="How fast they may have moved, in their heights a second.",
+)
+@click.option("--reentry", is_flag=True, help="Also join who left the picture with who comes in.")
+@click.option(
+    "--fps",
+    type=click.FloatRange(min=0.01, max=10_000),
+    help="Frames per second. Without it what seqinfo.ini says, else the video.",
+)
+@json_option
+def postprocess(
+    tracks: Path,
+    output: Path,
+    fill: int,
+    reid: Path | None,
+    video: str | None,
+    min_cosine: float,
+    margin: float,
+    max_gap_s: float,
+    max_speed: float,
+    reentry: bool,
+    fps: float | None,
+    as_json: bool,
+) -> None:
+    """Fill the gaps in tracks and, with --reid, join tracks of one person by appearance.
+
+    For recordings: it knows what comes later. A joined track keeps its earlier id.
+    """
+    if (reid is None) != (video is None):
+        raise click.UsageError("--reid and --input go together")
+    tracklets = read_tracklets(tracks)
+    before = len(tracklets)
+    joins: list[Join] = []
+    if reid is not None and video is not None:
+        settings = JoinSettings(
+            min_cosine=min_cosine, margin=margin, max_gap_s=max_gap_s, max_speed=max_speed, reentry=reentry
+        )
+        with ExitStack() as stack:
+            stop = stack.enter_context(stop_signals())
+            line = stack.enter_context(ProgressLine())
+            engine = stack.enter_context(open_artifact(reid))
+            line.write(f"looking at {before} tracks")
+            sampled = embed_tracklets(tracklets, video, engine, should_stop=stop.is_set)
+            if stop.is_set():
+                raise SystemExit(INTERRUPTED)
+        info = find_sequence_info(Path(video), None)
+        rate = fps or (info.frame_rate if info else sampled.frame_rate)
+        if rate is None:
+            raise click.UsageError(f"nothing tells the frame rate of {video}; name --fps")
+        tracklets, joins = join_tracklets(tracklets, sampled.embeddings, settings, frame_rate=rate, size=sampled.size)
+    boxes = sum(len(each.frames) for each in tracklets)
+    filled = [fill_gaps(each, max_gap=fill) for each in tracklets]
+    added = sum(len(each.frames) for each in filled) - boxes
+    write_tracklets(filled, output)
+    if as_json:
+        print_json(
+            {
+                "output": str(output),
+                "tracks": {"before": before, "after": len(filled)},
+                "boxes": {"before": boxes, "filled": added},
+                "joins": [
+                    {"id": join.id, "joined_id": join.joined_id, "gap": join.gap, "cosine": round(join.cosine, 4)}
+                    for join in joins
+                ],
+            }
+        )
+        return
+    for join in joins:
+        click.echo(f"{join.joined_id} is {join.id}, cosine {join.cosine:.2f}, {join.gap} frames later")
+    click.echo(f"{before} tracks became {len(filled)}, {added} boxes were filled in\n-> {output}")

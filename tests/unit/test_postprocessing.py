@@ -1,0 +1,120 @@
+"""What is made of tracks once the video is over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from reidkit.runtime.commands.postprocess import postprocess
+from reidkit.runtime.postprocessing import (
+    JoinSettings,
+    Tracklet,
+    fill_gaps,
+    join_tracklets,
+    read_tracklets,
+    write_tracklets,
+)
+
+SETTINGS = JoinSettings(min_cosine=0.7)
+SIZE = (640, 480)
+
+
+def walk(identity: int, first: int, last: int, *, x: float = 200.0, pace: float = 2.0) -> Tracklet:
+    """Somebody 100 pixels tall who walks right, `x` being where frame 0 saw the left of the box."""
+    frames = np.arange(first, last + 1)
+    left = x + pace * frames
+    boxes = np.stack([left, np.full(len(frames), 150.0), left + 40, np.full(len(frames), 250.0)], axis=1)
+    return Tracklet(identity, frames, boxes, np.full(len(frames), 0.9))
+
+
+def looks(*directions: float) -> np.ndarray:
+    """(K, 2) unit embeddings at these angles."""
+    return np.stack([np.cos(directions), np.sin(directions)], axis=1).astype(np.float32)
+
+
+def joined(tracklets: list[Tracklet], embeddings: list[np.ndarray], settings: JoinSettings = SETTINGS) -> list[int]:
+    after, _ = join_tracklets(tracklets, embeddings, settings, frame_rate=10, size=SIZE)
+    return [each.id for each in after]
+
+
+def test_a_straight_line_fills_a_gap() -> None:
+    whole = walk(7, 1, 30)
+    keep = np.r_[0:10, 18:30]
+    holed = Tracklet(7, whole.frames[keep], whole.boxes_xyxy[keep], whole.scores[keep])
+    filled = fill_gaps(holed, max_gap=8)
+    assert filled.frames.tolist() == whole.frames.tolist()
+    np.testing.assert_allclose(filled.boxes_xyxy, whole.boxes_xyxy)
+    assert fill_gaps(holed, max_gap=7).frames.tolist() == holed.frames.tolist()
+
+
+def test_two_tracks_of_one_person_become_one() -> None:
+    parts = [walk(1, 1, 20), walk(2, 41, 60), walk(3, 30, 60, x=380, pace=0)]
+    after, joins = join_tracklets(parts, [looks(0, 0.1), looks(0.05), looks(1.5)], SETTINGS, frame_rate=10, size=SIZE)
+    assert [each.id for each in after] == [1, 3]
+    assert after[0].frames.tolist() == [*range(1, 21), *range(41, 61)]
+    (join,) = joins
+    assert (join.id, join.joined_id, join.gap) == (1, 2, 20)
+    assert join.cosine == pytest.approx(np.cos(0.05), abs=1e-6)
+
+
+def test_three_pieces_become_one_and_keep_the_first_id() -> None:
+    parts = [walk(4, 41, 60), walk(9, 1, 20), walk(2, 81, 90)]
+    assert joined(parts, [looks(0)] * 3) == [9]
+
+
+@pytest.mark.parametrize(
+    ("second", "embedding", "why"),
+    [
+        (walk(2, 41, 60), looks(1.2), "they look different"),
+        (walk(2, 10, 40), looks(0), "both are seen at once"),
+        (walk(2, 300, 320, x=-400), looks(0), "too long ago"),
+        (walk(2, 22, 40, x=450), looks(0), "too far to have walked"),
+        (walk(2, 41, 60), np.zeros((0, 2), np.float32), "nothing is known of the looks"),
+    ],
+)
+def test_tracks_stay_apart(second: Tracklet, embedding: np.ndarray, why: str) -> None:
+    assert joined([walk(1, 1, 20), second], [looks(0), embedding]) == [1, 2], why
+
+
+def test_a_look_alike_is_left_alone() -> None:
+    parts = [walk(1, 1, 20), walk(2, 30, 60), walk(3, 30, 60, x=210)]
+    assert joined(parts, [looks(0), looks(0.05), looks(0.06)]) == [1, 2, 3]
+
+
+def test_who_left_the_picture_is_gone_unless_reentry_is_allowed() -> None:
+    leaves, comes = walk(1, 1, 20, x=555), walk(2, 60, 80, x=720, pace=-2)
+    assert joined([leaves, comes], [looks(0), looks(0)]) == [1, 2]
+    assert joined([leaves, comes], [looks(0), looks(0)], JoinSettings(min_cosine=0.7, reentry=True)) == [1]
+
+
+def test_a_file_is_read_and_written_alike(tmp_path: Path) -> None:
+    parts = [walk(3, 5, 9), walk(1, 7, 12)]
+    write_tracklets(parts, tmp_path / "tracks.txt")
+    again = read_tracklets(tmp_path / "tracks.txt")
+    assert [each.id for each in again] == [1, 3]
+    np.testing.assert_allclose(again[1].boxes_xyxy, parts[0].boxes_xyxy)
+    write_tracklets([], tmp_path / "none.txt")
+    assert read_tracklets(tmp_path / "none.txt") == []
+
+
+def test_the_command_fills_without_a_video(tmp_path: Path) -> None:
+    write_tracklets([walk(1, 1, 10), walk(1, 15, 20)], tmp_path / "in.txt")
+    result = CliRunner().invoke(
+        postprocess, ["--tracks", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.txt"), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["boxes"] == {"before": 16, "filled": 4}
+    assert len((tmp_path / "out.txt").read_text().splitlines()) == 20
+
+
+def test_half_a_request_is_refused(tmp_path: Path) -> None:
+    write_tracklets([walk(1, 1, 10)], tmp_path / "in.txt")
+    arguments = ["--tracks", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.txt"), "--reid", "somewhere"]
+    result = CliRunner().invoke(postprocess, arguments)
+    assert result.exit_code == 2
+    assert "--input" in result.output
+    assert not (tmp_path / "out.txt").exists()
