@@ -13,7 +13,7 @@ import click
 from reidkit.calibration.benchmark.choice import Choice, choose, expect_one_network
 from reidkit.calibration.benchmark.contest import Measured, latencies_of, measure
 from reidkit.runtime.artifact import read_artifact
-from reidkit.runtime.commands.shell import ProgressLine, ReidkitCommand, json_option, print_json
+from reidkit.runtime.commands.shell import FiniteRange, ProgressLine, ReidkitCommand, json_option, print_json
 from reidkit.runtime.latencies import latencies_file, record_latencies, this_machine
 
 
@@ -28,9 +28,7 @@ def _naturals(ctx: click.Context, parameter: click.Parameter, text: str | None) 
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--batch", callback=_naturals, help="Batch sizes, such as 1,8.  [default: each artifact's own]")
 @click.option("--threads", callback=_naturals, help="Thread counts, such as 1,2.  [default: 1, 2, 4 … all]")
-@click.option(
-    "--seconds", type=click.FloatRange(min=0, max=3600), default=2, show_default=True, help="For each figure."
-)
+@click.option("--seconds", type=FiniteRange(min=0, max=3600), default=2, show_default=True, help="For each figure.")
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="How often all take their turn."
 )

@@ -10,7 +10,7 @@ from reidkit.calibration.gates.judging import Evidence
 from reidkit.calibration.gates.limits import read_limits
 from reidkit.calibration.gates.tracking import Recording
 from reidkit.calibration.gates.verifying import Subject, Verification, verify
-from reidkit.runtime.commands.shell import ProgressLine, ReidkitCommand, json_option, print_json
+from reidkit.runtime.commands.shell import FiniteRange, ProgressLine, ReidkitCommand, json_option, print_json
 
 _path = click.Path(path_type=Path)
 
@@ -35,7 +35,7 @@ _path = click.Path(path_type=Path)
 @click.option("--allow-slower", is_flag=True, help="Do not refuse what is slower than the best float artifact.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, max=3600),
+    type=FiniteRange(min=0, max=3600),
     default=1.0,
     show_default=True,
     help="To measure each batch size of each artifact for.",

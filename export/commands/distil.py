@@ -11,6 +11,7 @@ import click
 from reidkit.export.backbones import backbones, find_backbone, use_backbones_of
 from reidkit.runtime.commands.shell import (
     INTERRUPTED,
+    FiniteRange,
     ProgressLine,
     ReidkitCommand,
     json_option,
@@ -55,12 +56,12 @@ _path = click.Path(path_type=Path)
 @click.option("--terms", help="Terms of the training data, for the card.")
 @click.option("--views", type=click.IntRange(min=1), default=16, show_default=True, help="Views of each crop.")
 @click.option("--epochs", type=click.IntRange(min=1), default=150, show_default=True, help="Passes over the crops.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Time budget.  [default: none]")
+@click.option("--minutes", type=FiniteRange(min=0, min_open=True), help="Time budget.  [default: none]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of weights, views and batches.")
 @click.option("--patience", type=click.IntRange(min=1), default=15, show_default=True, help="Epochs without progress.")
 @click.option(
     "--unreadable",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.01,
     show_default=True,
     help="Share of a folder's images that may be unreadable; they are listed and skipped.",

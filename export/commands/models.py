@@ -24,7 +24,14 @@ from reidkit.export.catalogue.recommending import (
 )
 from reidkit.export.catalogue.using import Use, use
 from reidkit.export.catalogue.weights_cache import Obtained, Wishes
-from reidkit.runtime.commands.shell import INTERRUPTED, ProgressLine, ReidkitCommand, json_option, print_json
+from reidkit.runtime.commands.shell import (
+    INTERRUPTED,
+    FiniteRange,
+    ProgressLine,
+    ReidkitCommand,
+    json_option,
+    print_json,
+)
 from reidkit.runtime.errors import DownloadFailure
 from reidkit.runtime.latencies import read_latencies
 from reidkit.targets import find_target
@@ -44,7 +51,7 @@ _PROGRESS_S = 0.2
     help="Say which to take, for a use or for a time budget.",
 )
 @click.option(
-    "--budget-ms", type=click.FloatRange(min=0, min_open=True), help="With --recommend: milliseconds for a frame …"
+    "--budget-ms", type=FiniteRange(min=0, min_open=True), help="With --recommend: milliseconds for a frame …"
 )
 @click.option("--people", type=click.IntRange(min=1), help="… with so many people …")
 @click.option("--target", help="… run by this target, e.g. openvino.")

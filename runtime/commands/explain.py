@@ -10,7 +10,7 @@ import click
 import yaml
 
 from reidkit.runtime.artifact import read_artifact
-from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
+from reidkit.runtime.commands.shell import FiniteRange, ReidkitCommand, json_option, print_json
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.explanation import Explanation, explain
 from reidkit.runtime.tracking.schemas import schema_of
@@ -21,9 +21,7 @@ from reidkit.runtime.tracking.translation import SCHEMAS, Translation, translate
 @click.argument("tracker", default="botsort.yaml")
 @click.option("--artifact", type=click.Path(path_type=Path), help="Hold the settings against this artifact, too.")
 @click.option("--schema", type=click.Choice(SCHEMAS), help="Whose words the file speaks, if it does not say.")
-@click.option(
-    "--fps", type=click.FloatRange(min=0.01, max=10_000), help="Frames per second of the video. [default: 30]"
-)
+@click.option("--fps", type=FiniteRange(min=0.01, max=10_000), help="Frames per second of the video. [default: 30]")
 @json_option
 def explain_settings(tracker: str, artifact: Path | None, schema: str | None, fps: float | None, as_json: bool) -> None:
     """Say what TRACKER does, a settings file or a packaged preset (botsort.yaml, tuned.yaml).

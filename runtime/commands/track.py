@@ -10,6 +10,7 @@ import click
 
 from reidkit.runtime.commands.shell import (
     INTERRUPTED,
+    FiniteRange,
     ProgressLine,
     ReidkitCommand,
     json_option,
@@ -34,7 +35,7 @@ _PROGRESS_S = 0.2
 @click.option("--draw", is_flag=True, help="Also write annotated.mp4.")
 @click.option(
     "--fps",
-    type=click.FloatRange(min=0.01, max=10_000),
+    type=FiniteRange(min=0.01, max=10_000),
     help="Frames per second. Without it what seqinfo.ini says, else the video.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for inference. Without it the library's choice.")
