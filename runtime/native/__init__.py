@@ -29,7 +29,26 @@ except ImportError as error:
 BatchRing = _native.BatchRing
 CropsWritten = _native.CropsWritten
 
-__all__ = ["BatchRing", "CropsWritten", "YuvFrame", "assign", "cut_crops", "instruction_set"]
+# BoT-SORT's frame over a table's memory, and what its two cores share: `BotSort` is their face.
+TrackerCore = _native.TrackerCore
+blend_embeddings = _native.blend_embeddings
+cosines = _native.cosines
+iou_distance = _native.iou_distance
+unit_embeddings = _native.unit_embeddings
+
+__all__ = [
+    "BatchRing",
+    "CropsWritten",
+    "TrackerCore",
+    "YuvFrame",
+    "assign",
+    "blend_embeddings",
+    "cosines",
+    "cut_crops",
+    "instruction_set",
+    "iou_distance",
+    "unit_embeddings",
+]
 
 
 def cut_crops(

@@ -36,6 +36,7 @@ def blend_embeddings(
     rows: NDArray[int64],
     embeddings: NDArray[float64],
     weight: float,
+    ages: NDArray[int64],
 ) -> None: ...
 def iou_distance(first: NDArray[float64], second: NDArray[float64]) -> NDArray[float64]: ...
 
@@ -61,6 +62,7 @@ class TrackerCore:
         duplicate_iou: float,
         longest_lost: int,
         longest_kept: int,
+        longest_blended: int,
     ) -> None: ...
     def bind(self, columns: dict[str, NDArray[Any]]) -> None: ...
     def read(
@@ -71,7 +73,7 @@ class TrackerCore:
         embeddings: NDArray[float32] | NDArray[float64] | None,
         embedded: NDArray[bool_] | None,
         width: int,
-    ) -> int: ...
+    ) -> tuple[int, int]: ...
     def associate(
         self, count: int, coupled: bool, number: int, frame: int, steps: float, affine: NDArray[float64] | None
     ) -> tuple[int, bool, int, int, int]: ...

@@ -31,7 +31,7 @@ class Detections {
         classes_.assign(count, 0);
         if (classes != nullptr) classes_.assign(classes, classes + count);
         embedding_rows_.assign(count, -1);
-        embedding_count_ = embedding_dim_ = 0;
+        embedding_count_ = embedding_dim_ = spared_ = 0;
         high_.clear();
         low_.clear();
         for (int i = 0; i < count; ++i) {
@@ -52,7 +52,11 @@ class Detections {
     void read_embeddings(const Value* values, int dim, const bool* embedded) {
         embeddings_.resize(high_.size() * size_t(dim));
         for (const int i : high_) {
-            if (scores_[i] < settings_.min_embedding_score || (embedded != nullptr && !embedded[i])) continue;
+            if (scores_[i] < settings_.min_embedding_score) continue;
+            if (embedded != nullptr && !embedded[i]) {
+                ++spared_;
+                continue;
+            }
             double* out = embeddings_.data() + ptrdiff_t(embedding_count_) * dim;
             const double length =
                 kernels_.to_unit(values + ptrdiff_t(i) * dim, dim, settings_.normalize_embeddings, out);
@@ -80,6 +84,7 @@ class Detections {
         return row < 0 ? nullptr : embeddings_.data() + ptrdiff_t(row) * embedding_dim_;
     }
     int embedding_dim() const { return embedding_dim_; }  // 0 where no detection has one
+    int spared() const { return spared_; }                // that might have one, where others have
     const EmbeddingKernels& kernels() const { return kernels_; }
 
   private:
@@ -104,7 +109,7 @@ class Detections {
     std::vector<int64_t> classes_;
     std::vector<int> high_, low_, embedding_rows_;
     Aligned<double> embeddings_;
-    int embedding_count_ = 0, embedding_dim_ = 0;
+    int embedding_count_ = 0, embedding_dim_ = 0, spared_ = 0;
 };
 
 }  // namespace reidkit

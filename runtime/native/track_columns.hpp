@@ -30,6 +30,7 @@ struct TrackColumns {
     int64_t *class_id, *detection_index;
     Quad *position, *velocity, *cov_position, *cov_mixed, *cov_velocity, *cov_xy;
     bool* has_embedding;
+    int64_t* embedded_frame;
     double* embedding;
     int embedding_dim = 0;
     int capacity = 0;

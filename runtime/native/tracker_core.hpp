@@ -27,6 +27,7 @@ struct TrackerSettings {
     AppearanceRule confirmed_rule, unconfirmed_rule;
     double ema_weight, duplicate_iou;
     int64_t longest_lost, longest_kept;  // frames: in the associations, and at all
+    int64_t longest_blended;             // frames an embedding may count for
 };
 
 // When an update happens: its number from 1, its frame, and how many frames have passed since the last one.
@@ -165,9 +166,12 @@ class TrackerCore {
         tracks.class_id[row] = detections_.class_id(detection);
         tracks.detection_index[row] = detection;
         if (const double* embedding = detections_.embedding(detection); embedding != nullptr) {
+            const int64_t age = moment_.frame - tracks.embedded_frame[row];
+            const double weight = power(settings_.ema_weight, std::clamp<int64_t>(age, 1, settings_.longest_blended));
             detections_.kernels().blend(tracks.embedding_of(row), tracks.has_embedding[row], embedding,
-                                        tracks.embedding_dim, settings_.ema_weight);
+                                        tracks.embedding_dim, weight);
             tracks.has_embedding[row] = true;
+            tracks.embedded_frame[row] = moment_.frame;
         }
     }
 

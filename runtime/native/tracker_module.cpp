@@ -139,26 +139,29 @@ class BoundCore {
         tracks.cov_velocity = quads(columns, "cov_velocity");
         tracks.cov_xy = quads(columns, "cov_xy");
         tracks.has_embedding = column<bool>(columns, "has_embedding");
+        tracks.embedded_frame = column<int64_t>(columns, "embedded_frame");
         const auto embedding =
             nb::cast<nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>>(columns["embedding"], false);
         tracks.embedding = embedding.data();
         tracks.embedding_dim = as_int(embedding.shape(1));
     }
 
-    int read(const Boxes& boxes_xyxy, const Numbers& scores, const std::optional<Integers>& classes,
-             const std::optional<AnyVectors>& embeddings, const std::optional<Flags>& embedded, int width) {
+    // The width of the embeddings, 0 where there are none, and how many were spared.
+    std::pair<int, int> read(const Boxes& boxes_xyxy, const Numbers& scores, const std::optional<Integers>& classes,
+                             const std::optional<AnyVectors>& embeddings, const std::optional<Flags>& embedded,
+                             int width) {
         const size_t count = boxes_xyxy.shape(0);
         Detections& detections = core_.detections();
         if (scores.shape(0) != count || (classes && classes->shape(0) != count)) refuse("lengths differ");
         if (embedded && (embedded->shape(0) != count || !embeddings)) refuse("embedded marks no embeddings");
         const GilForFew gil(count);
         detections.read(as_int(count), boxes_xyxy.data(), scores.data(), classes ? classes->data() : nullptr);
-        if (!embeddings) return 0;
+        if (!embeddings) return {0, 0};
         const int dim = as_int(embeddings->shape(1));
         if (embeddings->shape(0) != count || (count > 0 && width != 0 && width != dim)) refuse("embeddings do not fit");
         const bool* chosen = embedded ? embedded->data() : nullptr;
         with_floats(*embeddings, [&](const auto* values) { detections.read_embeddings(values, dim, chosen); });
-        return detections.embedding_dim();
+        return {detections.embedding_dim(), detections.spared()};
     }
 
     std::tuple<int, bool, int64_t, int64_t, int64_t> associate(int count, bool coupled, int64_t number, int64_t frame,
@@ -255,7 +258,7 @@ void new_core(BoundCore* core, double high_score, double low_score, double new_t
               bool normalize_embeddings, double match_cost, double second_match_cost, double unconfirmed_match_cost,
               bool fuse_score, double min_iou_for_appearance, double min_cosine, double appearance_cost_scale,
               double unconfirmed_min_cosine, double unconfirmed_appearance_cost_scale, double ema_weight,
-              double duplicate_iou, int64_t longest_lost, int64_t longest_kept) {
+              double duplicate_iou, int64_t longest_lost, int64_t longest_kept, int64_t longest_blended) {
     new (core) BoundCore(TrackerSettings{
         .detections = {high_score, low_score, min_embedding_score, normalize_embeddings},
         .new_track_score = new_track_score,
@@ -269,6 +272,7 @@ void new_core(BoundCore* core, double high_score, double low_score, double new_t
         .duplicate_iou = duplicate_iou,
         .longest_lost = longest_lost,
         .longest_kept = longest_kept,
+        .longest_blended = longest_blended,
     });
 }
 
@@ -309,16 +313,17 @@ Made<double> cosines(const Vectors& first, const Integers& first_rows, const Vec
     });
 }
 
+// Embeddings count by the frames since the last one, `ages`.
 void blend_embeddings(const nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>& averages,
                       const nb::ndarray<bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>& begun, const Integers& rows,
-                      const Vectors& embeddings, double weight) {
+                      const Vectors& embeddings, double weight, const Integers& ages) {
     check_rows(rows, std::min(averages.shape(0), begun.shape(0)), "rows");
-    const size_t width = averages.shape(1);
-    if (embeddings.shape(1) != width || embeddings.shape(0) != rows.shape(0)) refuse("shapes differ");
-    for (size_t i = 0; i < rows.shape(0); ++i) {
+    const size_t width = averages.shape(1), count = rows.shape(0);
+    if (embeddings.shape(1) != width || embeddings.shape(0) != count || ages.shape(0) != count) refuse("shapes differ");
+    for (size_t i = 0; i < count; ++i) {
         const size_t row = size_t(rows.data()[i]);
         kernels().blend(averages.data() + row * width, begun.data()[row], embeddings.data() + i * width, as_int(width),
-                        weight);
+                        power(weight, ages.data()[i]));
         begun.data()[row] = true;
     }
 }
@@ -345,7 +350,7 @@ void bind_tracker(nb::module_& module) {
              nb::arg("fuse_score"), nb::arg("min_iou_for_appearance"), nb::arg("min_cosine"),
              nb::arg("appearance_cost_scale"), nb::arg("unconfirmed_min_cosine"),
              nb::arg("unconfirmed_appearance_cost_scale"), nb::arg("ema_weight"), nb::arg("duplicate_iou"),
-             nb::arg("longest_lost"), nb::arg("longest_kept"))
+             nb::arg("longest_lost"), nb::arg("longest_kept"), nb::arg("longest_blended"))
         .def("bind", &BoundCore::bind, nb::arg("columns"),
              nb::sig("def bind(self, columns: dict[str, NDArray[Any]]) -> None"))
         .def("read", &BoundCore::read, nb::arg("boxes_xyxy").noconvert(), nb::arg("scores").noconvert(),
@@ -353,7 +358,7 @@ void bind_tracker(nb::module_& module) {
              nb::arg("embedded").noconvert().none(), nb::arg("width"),
              nb::sig("def read(self, boxes_xyxy: NDArray[float64], scores: NDArray[float64], "
                      "classes: NDArray[int64] | None, embeddings: NDArray[float32] | NDArray[float64] | None, "
-                     "embedded: NDArray[bool_] | None, width: int) -> int"))
+                     "embedded: NDArray[bool_] | None, width: int) -> tuple[int, int]"))
         .def("associate", &BoundCore::associate, nb::arg("count"), nb::arg("coupled"), nb::arg("number"),
              nb::arg("frame"), nb::arg("steps"), nb::arg("affine").noconvert().none(),
              nb::sig("def associate(self, count: int, coupled: bool, number: int, frame: int, steps: float, "
@@ -377,8 +382,9 @@ void bind_tracker(nb::module_& module) {
                        "second_rows: NDArray[int64]) -> NDArray[float64]"));
     module.def("blend_embeddings", &blend_embeddings, nb::arg("averages").noconvert(), nb::arg("begun").noconvert(),
                nb::arg("rows").noconvert(), nb::arg("embeddings").noconvert(), nb::arg("weight"),
+               nb::arg("ages").noconvert(),
                nb::sig("def blend_embeddings(averages: NDArray[float64], begun: NDArray[bool_], rows: NDArray[int64], "
-                       "embeddings: NDArray[float64], weight: float) -> None"));
+                       "embeddings: NDArray[float64], weight: float, ages: NDArray[int64]) -> None"));
     module.def("iou_distance", &iou_distance, nb::arg("first").noconvert(), nb::arg("second").noconvert(),
                nb::sig("def iou_distance(first: NDArray[float64], second: NDArray[float64]) -> NDArray[float64]"));
 }
