@@ -33,7 +33,7 @@ from bench.measurement import table
 from bench.observe import SeenFrame, read_scene
 from reidkit.calibration.metrics import score_tracking
 from reidkit.runtime.commands.shell import print_json
-from reidkit.runtime.tracking import BotSort, BotSortConfig, Tracks
+from reidkit.runtime.tracking import AppearanceCounts, BotSort, BotSortConfig, Tracks
 from reidkit.runtime.video.mot_files import MotTable, read_tracks
 
 AROUND = 15
@@ -101,8 +101,11 @@ def run_protocol(
 
 
 def step(tracker: BotSort, frame: SeenFrame) -> Tracks:
-    """One update with a frame's detections."""
-    embedded = None if frame.embeddings is None else np.ones(len(frame.scores), np.bool_)
+    """One update with a frame's detections, with the embeddings that the tracker wants."""
+    embedded = None
+    if frame.embeddings is not None:
+        embedded = np.zeros(len(frame.scores), np.bool_)
+        embedded[tracker.wanted(frame.boxes_xyxy, frame.scores)] = True
     picture = np.broadcast_to(np.uint8(0), frame.size[::-1])  # of which the tracker looks at the size alone
     return tracker.update(frame.boxes_xyxy, frame.scores, embeddings=frame.embeddings, embedded=embedded, frame=picture)
 
@@ -137,12 +140,14 @@ class Whole:
         idf1: percent.
         newcomers: people who were tracked at all.
         false_recognitions: those of them whose first majority id (of 15 frames) had been another person's before.
+        appearance: what appearance did.
     """
 
     hota: float
     idf1: float
     newcomers: int
     false_recognitions: int
+    appearance: AppearanceCounts
 
 
 def run_whole(frames: Sequence[SeenFrame], config: BotSortConfig, truth: MotTable) -> Whole:
@@ -163,7 +168,7 @@ def run_whole(frames: Sequence[SeenFrame], config: BotSortConfig, truth: MotTabl
         visibility=np.ones(len(boxes)),
     )
     shares = score_tracking(truth, tracked).percentages()
-    return Whole(shares["HOTA"], shares["IDF1"], *_false_recognitions(ids))
+    return Whole(shares["HOTA"], shares["IDF1"], *_false_recognitions(ids), tracker.appearance)
 
 
 def _false_recognitions(ids: Sequence[dict[int, int]]) -> tuple[int, int]:

@@ -24,6 +24,7 @@ from reidkit.runtime.tracking import kalman
 from reidkit.runtime.tracking.association import AppearanceRule, Matching, iou_distance, match, match_by_overlap
 from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
 from reidkit.runtime.tracking.config import BotSortConfig
+from reidkit.runtime.tracking.economy import worth_embedding
 from reidkit.runtime.tracking.long_term import EmbeddingRings, at_border, mutual_best, reachable
 from reidkit.runtime.tracking.moment import Moment
 from reidkit.runtime.tracking.observation import Observation
@@ -40,12 +41,14 @@ class AppearanceCounts:
         changed: tracks that got a detection which overlap alone would not have given them.
         vetoed: tracks that overlap alone would have matched and appearance left without a detection.
         recognised: lost people brought back by the long-term stage.
+        spared: detections that could have been compared by appearance and came without an embedding.
     """
 
     decided: int = 0
     changed: int = 0
     vetoed: int = 0
     recognised: int = 0
+    spared: int = 0
 
 
 class BotSort:
@@ -80,15 +83,35 @@ class BotSort:
         *,
         classes: ArrayLike | None = None,
         timestamp_s: float | None = None,
+        at_most: int | None = None,
     ) -> NDArray[np.int64]:
-        """Rows of the detections whose embeddings the next `update` would read, ascending; changes no state.
+        """Rows of the detections worth embedding for the next `update`, ascending; changes no state.
 
-        Arguments as for `update`.
+        These are all whose embeddings it would read, or, with the settings `economy_…`, as many as are needed.
+
+        Args:
+            boxes_xyxy, scores, classes, timestamp_s: as for `update`.
+            at_most: largest number of rows, besides `economy_max_crops`.
         """
-        observation = Observation.read(self.config, boxes_xyxy, scores, classes=classes)
-        if not self.config.with_reid:
+        config = self.config
+        observation = Observation.read(config, boxes_xyxy, scores, classes=classes)
+        if not config.with_reid:
             return np.zeros(0, np.int64)
-        return observation.high[observation.scores[observation.high] >= self.config.min_embedding_score]
+        embeddable = observation.embeddable(config)
+        limits = [limit for limit in (at_most, config.economy_max_crops) if limit is not None]
+        if not config.economy_refresh_frames and not limits:
+            return embeddable
+        moment = self._moment.next(config, timestamp_s)
+        within_reach = moment.frame - self._table.last_frame[: self._table.count] <= self._longest_lost() + 1
+        return worth_embedding(
+            config,
+            self._table,
+            observation,
+            embeddable,
+            tracks=np.flatnonzero(within_reach),
+            moment=moment,
+            at_most=min(limits, default=None),
+        )
 
     def update(
         self,
@@ -125,9 +148,10 @@ class BotSort:
         """
         config, table = self.config, self._table
         observation = Observation.read(config, boxes_xyxy, scores, classes=classes)
+        spared = 0
         if config.with_reid:
             width = table.embedding.shape[1] or config.embedding_dim
-            observation.read_embeddings(config, embeddings, embedded, width=width)
+            spared = observation.read_embeddings(config, embeddings, embedded, width=width)
         if frame is None and config.long_term_min_cosine is not None and not config.long_term_reentry:
             raise InvalidInput("long_term_reentry: false looks where the picture ends: pass frame= to update()")
         moment = self._moment.next(config, timestamp_s)
@@ -136,6 +160,7 @@ class BotSort:
         camera_done = perf_counter()
 
         self._moment = moment
+        self.appearance.spared += spared
         self._forget()
         if config.with_reid and not table.embedding.shape[1] and observation.embeddings.shape[1]:
             table.set_embedding_dim(observation.embeddings.shape[1])
@@ -272,6 +297,7 @@ class BotSort:
         smooth /= np.sqrt(np.einsum("ij,ij->i", smooth, smooth))[:, None]
         table.embedding[rows] = smooth
         table.has_embedding[rows] = True
+        table.embedded_frame[rows] = self._moment.frame
         if self.config.long_term_min_cosine is not None:
             if self._rings is None:
                 self._rings = EmbeddingRings(self.config.long_term_history, embeddings.shape[1])

@@ -39,6 +39,11 @@ class BotSortConfig:
         temperature: None, or the temperature of a two-way softmax that lowers the cosine of look-alikes.
         min_embedding_score: detections below it are neither cut nor embedded.
         normalize_embeddings: divide embeddings by their L2 norm; False promises that they have norm 1.
+        economy_refresh_frames: embed a detection only where overlap leaves doubt whose it is, or where its track's last
+            embedding is at least this many frames old; 0: always. A file may say `economy_refresh_s`, in seconds.
+        economy_margin: overlap leaves no doubt where its IoU exceeds that of every rival by this.
+        economy_max_crops: embed no more detections in a frame, the doubtful and the longest unseen first; None: any.
+        economy_max_ms: the same as the time that they may take, which a `TrackingSession` measures on its engine.
         max_lost_frames: a track lost for more frames than this is forgotten; a file may say `max_lost_s`, in seconds.
         duplicate_iou: of a tracked and a lost track that overlap more than this, the younger is dropped.
         camera_motion: ``"none"``; ``"file"``; or, all needing OpenCV and the frames, ``"auto"`` (cheap while the camera
@@ -55,6 +60,7 @@ class BotSortConfig:
         long_term_reentry: whether who was lost at the border of the picture may be recognised. False: they have left,
             and whoever comes in is new; `BotSort.update` then needs the frames.
         frame_rate: frames per second that times are reckoned with.
+        core: what associates: ``"numpy"``, or ``"native"``, the same to the bit in C++. See `NativeCore`.
         clock: what passes between two updates: ``"frames"``, one frame, as in the authors' code; or ``"timestamps"``,
             as many as their timestamps say (dropped frames, a rate that changes), in ages and predictions.
         reid_model: artifact or backbone the file names; None: none.
@@ -78,6 +84,10 @@ class BotSortConfig:
     temperature: float | None = None
     min_embedding_score: float = 0.0
     normalize_embeddings: bool = True
+    economy_refresh_frames: int = 0
+    economy_margin: float = 0.5
+    economy_max_crops: int | None = None
+    economy_max_ms: float | None = None
     max_lost_frames: int = 30
     duplicate_iou: float = 0.85
     camera_motion: str = "none"
@@ -92,8 +102,16 @@ class BotSortConfig:
     long_term_reentry: bool = True
     frame_rate: float = 30.0
     clock: str = "frames"
+    core: str = "numpy"
     reid_model: str | None = None
     embedding_dim: int | None = None
+
+    @property
+    def is_economical(self) -> bool:
+        """Whether what is worth embedding depends on the tracks, not on the detections alone."""
+        return (
+            bool(self.economy_refresh_frames) or self.economy_max_crops is not None or self.economy_max_ms is not None
+        )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -104,6 +122,8 @@ class BotSortConfig:
             raise InvalidConfig(f"camera_motion is one of {', '.join(CAMERA_MOTIONS)}, not {self.camera_motion!r}")
         if self.clock not in ("frames", "timestamps"):
             raise InvalidConfig(f"clock is 'frames' or 'timestamps', not {self.clock!r}")
+        if self.core not in ("numpy", "native"):
+            raise InvalidConfig(f"core is 'numpy' or 'native', not {self.core!r}")
         if (self.camera_motion == "file") != (self.camera_motion_file is not None):
             raise InvalidConfig("camera_motion: file and camera_motion_file belong together: give both or neither")
 
@@ -163,6 +183,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     "ema_weight": (0, 1),
     "temperature": (1e-3, 100),
     "min_embedding_score": (0, 1),
+    "economy_refresh_frames": (0, 1_000_000),
+    "economy_margin": (0, 1),
+    "economy_max_crops": (0, 1_000_000),
+    "economy_max_ms": (0, 1_000_000),
     "max_lost_frames": (0, 1_000_000),
     "duplicate_iou": (0, 1),
     "camera_motion_pixels": (10_000, 100_000_000),

@@ -76,17 +76,21 @@ class Observation:
             embedding_rows=np.full(count, -1, np.int64),
         )
 
+    def embeddable(self, config: BotSortConfig) -> Indices:
+        """Rows that may carry an embedding, ascending."""
+        return self.high[self.scores[self.high] >= config.min_embedding_score]
+
     def read_embeddings(
         self, config: BotSortConfig, embeddings: ArrayLike | None, embedded: ArrayLike | None, *, width: int | None
-    ) -> None:
+    ) -> int:
         """Read the embeddings of the high detections that have one; arguments and errors as for `BotSort.update`.
 
-        `width` is the embedding width so far, None before the first.
+        `width` is the embedding width so far, None before the first. Returns how many that may carry one have none.
         """
         if embeddings is None:
             if embedded is not None and np.any(embedded):
                 raise InvalidInput("embedded marks detections as embedded, but embeddings is None: pass both")
-            return
+            return 0
         values = np.asarray(embeddings)
         count = len(self.scores)
         if values.ndim != 2 or len(values) != count or values.dtype.kind != "f":
@@ -96,14 +100,14 @@ class Observation:
                 f"embeddings have width {values.shape[1]}, this tracker's have {width}",
                 remedy="use the same artifact throughout, or reset() the tracker",
             )
-        rows = self.high[self.scores[self.high] >= config.min_embedding_score]
+        rows = embeddable = self.embeddable(config)
         if embedded is not None:
             flags = np.asarray(embedded)
             if flags.shape != (count,) or flags.dtype != np.bool_:
                 raise InvalidInput(f"embedded must be ({count},) bool, found {flags.shape} {flags.dtype}")
             rows = rows[flags[rows]]
         if not rows.size:
-            return
+            return int(embeddable.size)
         chosen = values[rows].astype(np.float64)
         norms = np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
         if not (np.isfinite(norms) & (norms > 0)).all():
@@ -118,6 +122,7 @@ class Observation:
             )
         self.embeddings = chosen
         self.embedding_rows[rows] = np.arange(rows.size)
+        return int(embeddable.size - rows.size)
 
 
 def _array(values: ArrayLike, name: str) -> Array:

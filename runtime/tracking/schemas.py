@@ -117,7 +117,11 @@ def recognise_schema(mapping: Mapping[str, Any]) -> str:
     return "mivolo" if "model" in mapping else "reidkit"
 
 
-_IN_SECONDS = {"max_lost_s": "max_lost_frames", "long_term_lost_s": "long_term_lost_frames"}
+_IN_SECONDS = {
+    "max_lost_s": "max_lost_frames",
+    "long_term_lost_s": "long_term_lost_frames",
+    "economy_refresh_s": "economy_refresh_frames",
+}
 """Keys of a file of our own that count in seconds what the settings count in frames."""
 
 
@@ -129,7 +133,7 @@ def _native(mapping: Mapping[str, Any], *, frame_rate: float | None) -> BotSortC
     for key, field in _IN_SECONDS.items():
         if key in fields:
             if field in fields:
-                raise InvalidConfig(f"{key} and {field} both say how long a lost track is kept", remedy="keep one")
+                raise InvalidConfig(f"{key} and {field} both say how long", remedy="keep one")
             fields[field] = round(_typed(key, fields.pop(key), float) * rate)
     return BotSortConfig(**fields)
 

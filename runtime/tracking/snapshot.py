@@ -20,7 +20,7 @@ from reidkit.runtime.tracking.table import TrackTable
 if TYPE_CHECKING:
     from reidkit.runtime.tracking.botsort import BotSort
 
-_FORMAT = "reidkit-botsort-2"
+_FORMAT = "reidkit-botsort-3"
 
 
 def save(tracker: BotSort, path: Path) -> None:

@@ -29,6 +29,7 @@ _COLUMNS: dict[str, tuple[type, tuple[int, ...]]] = {
     "cov_velocity": (np.float64, (4,)),
     "cov_xy": (np.float64, (4,)),
     "has_embedding": (np.bool_, ()),
+    "embedded_frame": (np.int64, ()),
 }
 
 
@@ -46,6 +47,7 @@ class TrackTable:
         cov_xy: (C, 4) what couples x and y once the camera has turned: cov(x, y), cov(x, vy), cov(y, vx), cov(vx, vy).
         coupled: whether any entry of `cov_xy` may differ from zero.
         has_embedding: (C,) whether `embedding` is set.
+        embedded_frame: (C,) frame of the last embedding.
         embedding: (C, D) float64 unit vectors, the moving average of a track's appearance; D is 0 until known.
     """
 
@@ -64,6 +66,7 @@ class TrackTable:
     cov_velocity: NDArray[np.float64]
     cov_xy: NDArray[np.float64]
     has_embedding: NDArray[np.bool_]
+    embedded_frame: NDArray[np.int64]
     embedding: NDArray[np.float64]
 
     def __init__(self) -> None:
@@ -73,13 +76,16 @@ class TrackTable:
             setattr(self, name, np.zeros((64, *shape), dtype))
         self.embedding = np.zeros((64, 0), np.float64)
 
+    def reserve(self, count: int) -> None:
+        """Make room for `count` rows in all."""
+        while count > len(self.id):
+            for name, column in self.columns().items():
+                setattr(self, name, np.concatenate([column, np.zeros_like(column)]))
+
     def append(self, count: int) -> slice:
         """Add `count` zeroed rows at the end and return where they are."""
+        self.reserve(self.count + count)
         start, self.count = self.count, self.count + count
-        while self.count > len(self.id):
-            for name in self._names():
-                column = getattr(self, name)
-                setattr(self, name, np.concatenate([column, np.zeros_like(column)]))
         rows = slice(start, self.count)
         for name in self._names():
             getattr(self, name)[rows] = 0
@@ -107,9 +113,13 @@ class TrackTable:
         """Give `embedding` its width; called once, with the first embeddings."""
         self.embedding = np.zeros((len(self.id), dim), np.float64)
 
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Every column by name, C rows long; theirs is the memory."""
+        return {name: getattr(self, name) for name in self._names()}
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Copies of the living rows of every column."""
-        return {name: getattr(self, name)[: self.count].copy() for name in self._names()}
+        return {name: column[: self.count].copy() for name, column in self.columns().items()}
 
     @staticmethod
     def from_arrays(arrays: dict[str, NDArray[Any]], *, coupled: bool) -> TrackTable:
