@@ -1,0 +1,97 @@
+"""ncnn: the graph as ncnn's own two files, by way of pnnx."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from reidkit.runtime.engines.ncnn import load_network
+from reidkit.runtime.errors import ExportFailure, MissingDependency
+from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
+
+_EXTRAS = {"ncnn": "ncnn", "pnnx": "pnnx", "onnx": "export"}
+
+
+class NcnnTarget:
+    """`Target` for small ARM boxes, and any other processor.
+
+    In fp16 weights, and activations where the processor converts them, are stored in half precision and multiplied in
+    float32. There is no int8: ncnn's quantiser is a program that no wheel brings.
+    """
+
+    name = "ncnn"
+    engine = "ncnn"
+    consumes: Literal["onnx", "exported_program"] = "onnx"
+    precisions = frozenset({Precision.FP32, Precision.FP16})
+    by_hint = frozenset({Precision.FP16})
+    options = NO_OPTIONS
+    portable = False
+
+    def available(self) -> str | None:
+        """Why it cannot build here, None if it can."""
+        return next((f"{library} is not installed" for library in _EXTRAS if find_spec(library) is None), None)
+
+    def build(self, job: BuildJob) -> BuiltEngine:
+        """Write ``engine.param`` and ``engine.bin``; ncnn must open them."""
+        refuse_precision(self, job.precision)
+        for library, extra in _EXTRAS.items():
+            if find_spec(library) is None:
+                raise MissingDependency(library, extra=extra, purpose="Target ncnn")
+        import ncnn
+
+        half = job.precision is Precision.FP16
+        with TemporaryDirectory(dir=job.folder) as scratch:  # for the dozen files that pnnx writes
+            structure, weights = _convert(_for_one_crop(job.onnx_path, Path(scratch) / "engine.onnx"), half=half)
+        try:
+            load_network(ncnn, structure, weights, half=half)
+        except ValueError as error:
+            raise ExportFailure(f"ncnn {ncnn.__version__} refuses the graph: {error}") from error
+        (job.folder / "engine.param").write_bytes(structure)
+        (job.folder / "engine.bin").write_bytes(weights)
+        return BuiltEngine(
+            engine_file="engine.param",
+            toolchain={"ncnn": ncnn.__version__, "pnnx": version("pnnx")},
+            precision_built=job.precision,
+        )
+
+
+def _for_one_crop(graph: Path, path: Path) -> Path:
+    """Write the graph to `path` as ncnn can have it, for one crop of float32, and return that."""
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # which onnx is made with
+
+    try:
+        model = onnx.load(graph)
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise ExportFailure(f"ONNX {onnx.__version__} refuses the graph: {error}") from error
+    crops = model.graph.input[0].type.tensor_type
+    crops.elem_type = onnx.TensorProto.FLOAT
+    crops.shape.dim[0].dim_value = model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
+    del model.graph.value_info[:]
+    onnx.save(model, path)
+    return path
+
+
+def _convert(graph: Path, *, half: bool) -> tuple[bytes, bytes]:
+    """ncnn's structure and weights of an ONNX file, beside which pnnx leaves much else."""
+    # Its module is a wrapper that imports torch; the program needs none.
+    program = Path((find_spec("pnnx").submodule_search_locations)[0], "pnnx")  # type: ignore[union-attr, index]
+    done = subprocess.run(
+        [program, graph, f"fp16={int(half)}"], cwd=graph.parent, capture_output=True, text=True, check=False
+    )
+    written = [graph.with_suffix(f".ncnn.{kind}") for kind in ("param", "bin")]
+    if done.returncode or not all(file.is_file() for file in written):
+        said = done.stderr.strip().splitlines() or ["nothing"]
+        raise ExportFailure(
+            f"pnnx {version('pnnx')} refuses the graph: it says {said[-1]!r} and ends with status {done.returncode}"
+        )
+    structure, weights = (file.read_bytes() for file in written)
+    return structure, weights
+
+
+TARGET = NcnnTarget()
