@@ -5,6 +5,7 @@ Its reference embeddings come from ONNX's own evaluator, which shares no code wi
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tiny_manifest import DIM, HEIGHT, MEAN, STD, WIDTH, Tiny, tiny_manifest
+from tiny_manifest import DIM, HEIGHT, MEAN, STD, WIDTH, Tiny, tiny_manifest, tiny_weights
+from tiny_program import tiny_program
 
 from reidkit.calibration.street import render_crops
 from reidkit.runtime.artifact import (
@@ -40,12 +42,8 @@ def tiny_artifact(parent: Path, tiny: Tiny | None = None, *, name: str = "tiny",
     target = find_target(tiny.target)
     folder = parent / name
     with publication(folder) as new:
-        graph = tiny_onnx(tiny)
-        onnx_path = new / "graph.onnx"
-        onnx.save_model(graph, onnx_path)
-        job = BuildJob(onnx_path=onnx_path, folder=new, precision=Precision.FP32, batch=tiny.batch)
-        built = target.build(job)
-        onnx_path.unlink()
+        with tempfile.TemporaryDirectory() as elsewhere:
+            built = target.build(tiny_job(tiny, Path(elsewhere), into=new))
         _write_golden(new, tiny)
         manifest = tiny_manifest(
             tiny, engine=target.engine, engine_file=built.engine_file, files=record_files(new), name=name
@@ -54,6 +52,21 @@ def tiny_artifact(parent: Path, tiny: Tiny | None = None, *, name: str = "tiny",
     if vouched and engines()[target.engine].load().runs_native_code:
         vouch(manifest)
     return folder
+
+
+def tiny_job(tiny: Tiny, folder: Path, *, into: Path, precision: Precision = Precision.FP32) -> BuildJob:
+    """The job to build the miniature: its graph in `folder`, or its program, as the target wants it."""
+    graph = folder / "graph.onnx"
+    feeds_onnx = find_target(tiny.target).consumes == "onnx"
+    if feeds_onnx:
+        onnx.save_model(tiny_onnx(tiny), graph)
+    return BuildJob(
+        onnx_path=graph,
+        folder=into,
+        precision=precision,
+        batch=tiny.batch,
+        program=None if feeds_onnx else tiny_program(tiny),
+    )
 
 
 def tiny_bundle(parent: Path, tiny: Tiny | None = None, *, options: dict[str, str] | None = None) -> Path:
@@ -98,14 +111,14 @@ def _write_golden(folder: Path, tiny: Tiny) -> None:
 
 def tiny_onnx(tiny: Tiny) -> onnx.ModelProto:
     """Normalisation, convolution, ReLU, average over the picture, linear layer; seeded weights."""
-    rng = np.random.default_rng(0)
+    kernel, linear = tiny_weights()
     channels = (1, 3, 1, 1)
     constants = {
         "scale": np.full(1, 1 / 255, np.float32),
         "mean": np.reshape(MEAN, channels).astype(np.float32),
         "std": np.reshape(STD, channels).astype(np.float32),
-        "kernel": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
-        "linear": rng.normal(0, 0.5, (8, DIM)).astype(np.float32),
+        "kernel": kernel,
+        "linear": linear,
         "picture": np.array([1, 2, 3], np.int64),
     }
     nodes = [helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT)]

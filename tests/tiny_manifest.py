@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reidkit.runtime.artifact.manifest import (
     SCHEMA_VERSION,
     BackboneInfo,
@@ -44,6 +47,12 @@ class Tiny:
     @property
     def crop_shape(self) -> tuple[int, int, int]:
         return (3, HEIGHT, WIDTH) if self.layout == "nchw" else (HEIGHT, WIDTH, 3)
+
+
+def tiny_weights() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The convolution's (8, 3, 3, 3) and the linear layer's (8, DIM), seeded."""
+    rng = np.random.default_rng(0)
+    return rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32), rng.normal(0, 0.5, (8, DIM)).astype(np.float32)
 
 
 def tiny_manifest(

@@ -19,10 +19,8 @@ from reidkit.runtime.errors import EngineFailure, InvalidInput, NonFiniteEmbeddi
 from reidkit.runtime.native import cut_crops
 from reidkit.targets import find_target, targets
 
-TARGETS = [name for name in targets() if "onnx" in find_target(name).consumes]
 
-
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(scope="module", params=targets())
 def target(request: pytest.FixtureRequest) -> str:
     target = find_target(request.param)
     if reason := target.available() or engines()[target.engine].load().available():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from tiny_artifact import tiny_artifact, tiny_onnx
+from tiny_artifact import tiny_artifact, tiny_job, tiny_onnx
 from tiny_manifest import Tiny
 
 from reidkit.runtime.artifact import read_artifact
@@ -19,6 +19,8 @@ from reidkit.targets import BuildJob, Precision, Target, find_target, targets
 from reidkit.targets.target import read_options
 
 BATCH = Batch(dynamic=True, max=4, buckets=[])
+BUILDS_WITH = {"litert": ("litert-torch", "litert-export")}
+"""Library and extra of a target that is named otherwise."""
 
 
 @pytest.fixture(params=targets())
@@ -33,10 +35,21 @@ def available(target: Target) -> Target:
     return target
 
 
-def job(folder: Path, graph: bytes, precision: Precision = Precision.FP32) -> BuildJob:
-    (folder / "graph.onnx").write_bytes(graph)
+@pytest.fixture(params=[name for name in targets() if find_target(name).consumes == "onnx"])
+def onnx_reader(request: pytest.FixtureRequest) -> Target:
+    target = find_target(request.param)
+    if reason := target.available():
+        pytest.skip(f"target {target.name}: {reason}")
+    return target
+
+
+def job(folder: Path, target: Target, graph: bytes | None = None) -> BuildJob:
+    """To build the miniature in ``out``, or `graph` in its place."""
     (folder / "out").mkdir()
-    return BuildJob(onnx_path=folder / "graph.onnx", folder=folder / "out", precision=precision, batch=BATCH)
+    job = tiny_job(Tiny(target=target.name), folder, into=folder / "out")
+    if graph is not None:
+        job.onnx_path.write_bytes(graph)
+    return job
 
 
 def test_it_says_what_it_is(target: Target) -> None:
@@ -56,7 +69,7 @@ def test_it_builds_what_its_engine_opens(available: Target, tmp_path: Path) -> N
 
 
 def test_it_tells_its_toolchain_and_its_files_alone(available: Target, tmp_path: Path) -> None:
-    built = available.build(job(tmp_path, tiny_onnx(Tiny()).SerializeToString()))
+    built = available.build(job(tmp_path, available))
     assert (tmp_path / "out" / built.engine_file).is_file()
     assert built.precision_built is Precision.FP32
     assert all(built.toolchain.values())
@@ -69,9 +82,9 @@ def test_the_same_graph_gives_the_same_bytes(available: Target, tmp_path: Path) 
 
 
 def test_nothing_in_its_files_tells_where_it_was_built(available: Target, tmp_path: Path) -> None:
-    built = job(tmp_path, tiny_onnx(Tiny()).SerializeToString())
-    available.build(built)
-    assert [path.name for path in built.folder.iterdir() if str(tmp_path).encode() in path.read_bytes()] == []
+    asked = job(tmp_path, available)
+    available.build(asked)
+    assert [path.name for path in asked.folder.iterdir() if str(tmp_path).encode() in path.read_bytes()] == []
 
 
 def test_a_precision_that_it_does_not_offer_is_refused(target: Target, tmp_path: Path) -> None:
@@ -81,25 +94,26 @@ def test_a_precision_that_it_does_not_offer_is_refused(target: Target, tmp_path:
 
 
 @pytest.mark.parametrize("graph", [b"", b"no graph at all"], ids=["empty", "text"])
-def test_what_its_library_refuses_is_an_export_failure(available: Target, tmp_path: Path, graph: bytes) -> None:
+def test_what_its_library_refuses_is_an_export_failure(onnx_reader: Target, tmp_path: Path, graph: bytes) -> None:
     with pytest.raises(ExportFailure, match="refuses the graph"):
-        available.build(job(tmp_path, graph))
+        onnx_reader.build(job(tmp_path, onnx_reader, graph))
 
 
-def test_an_operator_that_its_library_lacks_is_an_export_failure(available: Target, tmp_path: Path) -> None:
+def test_an_operator_that_its_library_lacks_is_an_export_failure(onnx_reader: Target, tmp_path: Path) -> None:
     model = tiny_onnx(Tiny())
     next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Telepathy"
     with pytest.raises(ExportFailure, match="refuses the graph"):
-        available.build(job(tmp_path, onnx.ModelProto.SerializeToString(model)))
+        onnx_reader.build(job(tmp_path, onnx_reader, onnx.ModelProto.SerializeToString(model)))
 
 
 def test_without_its_library_it_says_why_and_which_extra(
     target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, target.name, None)
-    assert target.available() == f"{target.name} is not installed"
-    with pytest.raises(MissingDependency, match=rf"pip install 'reidkit\[{target.name}\]'"):
-        target.build(job(tmp_path, tiny_onnx(Tiny()).SerializeToString()))
+    library, extra = BUILDS_WITH.get(target.name, (target.name, target.name))
+    monkeypatch.setitem(sys.modules, library.replace("-", "_"), None)
+    assert target.available() == f"{library} is not installed"
+    with pytest.raises(MissingDependency, match=rf"pip install 'reidkit\[{extra}\]'"):
+        target.build(job(tmp_path, target))
 
 
 def test_an_option_that_it_does_not_have_is_refused(target: Target) -> None:
@@ -119,6 +133,7 @@ def test_a_name_almost_right_is_suggested() -> None:
 def test_finding_them_imports_no_vendor_library() -> None:
     script = (
         "import sys; from reidkit.targets import find_target, targets; [find_target(name) for name in targets()];"
-        "print(*{'cuda', 'onnx', 'onnxruntime', 'openvino', 'tensorrt', 'tensorrt_rtx', 'torch'} & sys.modules.keys())"
+        "print(*{'cuda', 'litert_torch', 'onnx', 'onnxruntime', 'openvino', 'tensorrt', 'tensorrt_rtx', 'torch'}"
+        " & sys.modules.keys())"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "\n"

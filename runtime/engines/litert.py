@@ -1,0 +1,79 @@
+"""LiteRT: opens the artifacts of the target ``litert``, on XNNPACK."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.runtime.artifact.digests import read_checked
+from reidkit.runtime.engines.engine import EngineBase
+from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput, MissingDependency
+
+
+class LiteRtEngine(EngineBase):
+    """A ``.tflite`` model with a signature for each batch size that it was built for.
+
+    A batch is run as the largest of these sizes that fit into it, 7 as 4 + 1 + 1 + 1. Left to itself LiteRT computes
+    in one thread: without `threads` it is given as many as there are processors.
+    """
+
+    def _load(self, folder: Path, *, device: str, threads: int | None) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ModuleNotFoundError as error:
+            raise MissingDependency(
+                "ai-edge-litert", extra="litert", purpose=f"Opening {self.manifest.name}"
+            ) from error
+        if device not in ("auto", "cpu"):
+            raise InvalidInput(f"the litert engine has no device '{device}'", remedy="use auto or cpu")
+        model = read_checked(folder, self.manifest, self.manifest.engine_file)
+        try:
+            interpreter = Interpreter(model_content=model, num_threads=threads or _processors())
+            runners = [interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()]
+        except (ValueError, RuntimeError) as error:
+            raise EngineFailure(f"LiteRT refuses {self.manifest.name}: {error}") from error
+        self._runners = dict(self._checked(runner) for runner in runners)
+        batch = self.manifest.batch
+        if lacking := ({1} if batch.dynamic else {*batch.buckets}) - self._runners.keys():
+            raise ArtifactInvalid(
+                f"the model in {self.manifest.name} has no signature for batches of {', '.join(map(str, lacking))}",
+                remedy="export the artifact again",
+            )
+
+    def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
+        answers = []
+        while rest := len(batch):
+            size = max(size for size in self._runners if size <= rest)
+            runner = self._runners[size]
+            ((name, _),) = runner.get_input_details().items()
+            try:
+                (answer,) = runner(**{name: batch[:size]}).values()
+            except (ValueError, RuntimeError) as error:
+                raise EngineFailure(f"LiteRT cannot run {size} crops of {self.manifest.name}: {error}") from error
+            answers.append(answer)
+            batch = batch[size:]
+        return np.concatenate(answers)
+
+    def _release(self) -> None:
+        del self._runners
+
+    def _checked(self, runner: Any) -> tuple[int, Any]:
+        """A signature's batch size, and what runs it; its tensors are those of the manifest."""
+        inputs, outputs = ([*details().values()] for details in (runner.get_input_details, runner.get_output_details))
+        self._expect_tensors(
+            [(np.dtype(tensor["dtype"]).name, [None, *map(int, tensor["shape"][1:])]) for tensor in inputs],
+            [[None, *map(int, tensor["shape"][1:])] for tensor in outputs],
+        )
+        return int(inputs[0]["shape"][0]), runner
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+ENGINE = LiteRtEngine
