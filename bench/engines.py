@@ -49,7 +49,7 @@ def openvino_call(engine: Any, batch: int) -> Bare:
 
 
 def onnxruntime_call(engine: Any, batch: int) -> Bare:
-    session, outputs, name = engine._session, engine._outputs, engine._input
+    session, outputs, name = engine._session, [engine._output], engine._input
     return lambda crops: session.run(outputs, {name: crops})[0]
 
 

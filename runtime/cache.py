@@ -19,6 +19,15 @@ def cache_folder(*parts: str) -> Path:
     return base.joinpath("reidkit", *parts)
 
 
+def usable(folder: Path) -> Path | None:
+    """The folder, made if need be; None where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`, made if need be; another process that holds it is waited for.

@@ -41,6 +41,10 @@ class Engine(Protocol):
     def max_batch(self) -> int:
         """Crops the library sees at once; longer batches are cut."""
 
+    @property
+    def device(self) -> str:
+        """What it really runs on."""
+
     def embed(self, batch: NDArray[Any], *, normalize: bool = True, out: Embeddings | None = None) -> Embeddings:
         """Embeddings of ready input tensors; see `EngineBase.embed`."""
 
@@ -69,6 +73,7 @@ class EngineBase(ABC):
     Threads may share an engine: calls are served one after another.
 
     Attributes:
+        device: what it really runs on, ``"cpu"`` unless `_load` says otherwise.
         runs_native_code: whether opening an artifact executes code from it, as a serialized TensorRT engine does;
             such artifacts open only when trusted.
     """
@@ -88,6 +93,7 @@ class EngineBase(ABC):
         self.max_batch = manifest.batch.max
         self._crop_shape = crop_shape(manifest.preprocessing)
         self._dtype = np.dtype(manifest.preprocessing.dtype)
+        self.device = "cpu"
         self._closed = False
         self._lock = Lock()
         self._load(folder, device=device, threads=threads)
