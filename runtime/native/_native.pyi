@@ -36,7 +36,6 @@ def blend_embeddings(
     rows: NDArray[int64],
     embeddings: NDArray[float64],
     weight: float,
-    ages: NDArray[int64],
 ) -> None: ...
 def iou_distance(first: NDArray[float64], second: NDArray[float64]) -> NDArray[float64]: ...
 
@@ -62,7 +61,6 @@ class TrackerCore:
         duplicate_iou: float,
         longest_lost: int,
         longest_kept: int,
-        longest_blended: int,
     ) -> None: ...
     def bind(self, columns: dict[str, NDArray[Any]]) -> None: ...
     def read(

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cmath>
-#include <cstdint>
 
 #include "cpu.hpp"
 
@@ -33,14 +32,6 @@ REIDKIT_KERNEL double to_unit(const Value* __restrict values, int width, bool no
     const double length = std::sqrt(dot(out, out, width));
     if (normalize) scale(out, width, 1 / length);
     return length;
-}
-
-// By products alone: pow() rounds differently from library to library.
-inline double power(double base, int64_t exponent) {
-    double result = 1;
-    for (; exponent > 0; exponent >>= 1, base *= base)
-        if (exponent & 1) result *= base;
-    return result;
 }
 
 // Moves an average of length 1, if there is one yet, towards `next`; where they cancel out, onto it.

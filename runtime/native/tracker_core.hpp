@@ -27,7 +27,6 @@ struct TrackerSettings {
     AppearanceRule confirmed_rule, unconfirmed_rule;
     double ema_weight, duplicate_iou;
     int64_t longest_lost, longest_kept;  // frames: in the associations, and at all
-    int64_t longest_blended;             // frames an embedding may count for
 };
 
 // When an update happens: its number from 1, its frame, and how many frames have passed since the last one.
@@ -121,7 +120,7 @@ class TrackerCore {
 
     void move_camera(const Affine& affine) {
         const double scale = std::sqrt(std::abs(affine.xx * affine.yy - affine.xy * affine.yx));
-        tracks.coupled = tracks.coupled || affine.xy != 0 || affine.yx != 0;
+        tracks.coupled = tracks.coupled || (tracks.count > 0 && (affine.xy != 0 || affine.yx != 0));
         for (int row = 0; row < tracks.count; ++row) Motion(tracks, row).move_camera(affine, scale);
     }
 
@@ -166,10 +165,8 @@ class TrackerCore {
         tracks.class_id[row] = detections_.class_id(detection);
         tracks.detection_index[row] = detection;
         if (const double* embedding = detections_.embedding(detection); embedding != nullptr) {
-            const int64_t age = moment_.frame - tracks.embedded_frame[row];
-            const double weight = power(settings_.ema_weight, std::clamp<int64_t>(age, 1, settings_.longest_blended));
             detections_.kernels().blend(tracks.embedding_of(row), tracks.has_embedding[row], embedding,
-                                        tracks.embedding_dim, weight);
+                                        tracks.embedding_dim, settings_.ema_weight);
             tracks.has_embedding[row] = true;
             tracks.embedded_frame[row] = moment_.frame;
         }

@@ -258,7 +258,7 @@ void new_core(BoundCore* core, double high_score, double low_score, double new_t
               bool normalize_embeddings, double match_cost, double second_match_cost, double unconfirmed_match_cost,
               bool fuse_score, double min_iou_for_appearance, double min_cosine, double appearance_cost_scale,
               double unconfirmed_min_cosine, double unconfirmed_appearance_cost_scale, double ema_weight,
-              double duplicate_iou, int64_t longest_lost, int64_t longest_kept, int64_t longest_blended) {
+              double duplicate_iou, int64_t longest_lost, int64_t longest_kept) {
     new (core) BoundCore(TrackerSettings{
         .detections = {high_score, low_score, min_embedding_score, normalize_embeddings},
         .new_track_score = new_track_score,
@@ -272,7 +272,6 @@ void new_core(BoundCore* core, double high_score, double low_score, double new_t
         .duplicate_iou = duplicate_iou,
         .longest_lost = longest_lost,
         .longest_kept = longest_kept,
-        .longest_blended = longest_blended,
     });
 }
 
@@ -313,17 +312,16 @@ Made<double> cosines(const Vectors& first, const Integers& first_rows, const Vec
     });
 }
 
-// Embeddings count by the frames since the last one, `ages`.
 void blend_embeddings(const nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>& averages,
                       const nb::ndarray<bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>& begun, const Integers& rows,
-                      const Vectors& embeddings, double weight, const Integers& ages) {
+                      const Vectors& embeddings, double weight) {
     check_rows(rows, std::min(averages.shape(0), begun.shape(0)), "rows");
     const size_t width = averages.shape(1), count = rows.shape(0);
-    if (embeddings.shape(1) != width || embeddings.shape(0) != count || ages.shape(0) != count) refuse("shapes differ");
+    if (embeddings.shape(1) != width || embeddings.shape(0) != count) refuse("shapes differ");
     for (size_t i = 0; i < count; ++i) {
         const size_t row = size_t(rows.data()[i]);
         kernels().blend(averages.data() + row * width, begun.data()[row], embeddings.data() + i * width, as_int(width),
-                        power(weight, ages.data()[i]));
+                        weight);
         begun.data()[row] = true;
     }
 }
@@ -350,7 +348,7 @@ void bind_tracker(nb::module_& module) {
              nb::arg("fuse_score"), nb::arg("min_iou_for_appearance"), nb::arg("min_cosine"),
              nb::arg("appearance_cost_scale"), nb::arg("unconfirmed_min_cosine"),
              nb::arg("unconfirmed_appearance_cost_scale"), nb::arg("ema_weight"), nb::arg("duplicate_iou"),
-             nb::arg("longest_lost"), nb::arg("longest_kept"), nb::arg("longest_blended"))
+             nb::arg("longest_lost"), nb::arg("longest_kept"))
         .def("bind", &BoundCore::bind, nb::arg("columns"),
              nb::sig("def bind(self, columns: dict[str, NDArray[Any]]) -> None"))
         .def("read", &BoundCore::read, nb::arg("boxes_xyxy").noconvert(), nb::arg("scores").noconvert(),
@@ -382,9 +380,8 @@ void bind_tracker(nb::module_& module) {
                        "second_rows: NDArray[int64]) -> NDArray[float64]"));
     module.def("blend_embeddings", &blend_embeddings, nb::arg("averages").noconvert(), nb::arg("begun").noconvert(),
                nb::arg("rows").noconvert(), nb::arg("embeddings").noconvert(), nb::arg("weight"),
-               nb::arg("ages").noconvert(),
                nb::sig("def blend_embeddings(averages: NDArray[float64], begun: NDArray[bool_], rows: NDArray[int64], "
-                       "embeddings: NDArray[float64], weight: float, ages: NDArray[int64]) -> None"));
+                       "embeddings: NDArray[float64], weight: float) -> None"));
     module.def("iou_distance", &iou_distance, nb::arg("first").noconvert(), nb::arg("second").noconvert(),
                nb::sig("def iou_distance(first: NDArray[float64], second: NDArray[float64]) -> NDArray[float64]"));
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.runtime.native import assign
+from reidkit.runtime.native import assign, cosines
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -97,7 +97,7 @@ def match(
         distance = _fuse(distance, scores)
     if not rows.size:
         return match_by_overlap(distance, limit)
-    cosine = np.einsum("ij,ij->i", track_embeddings[track_rows[rows]], detection_embeddings[detection_rows[columns]])
+    cosine = cosines(track_embeddings, track_rows[rows], detection_embeddings, detection_rows[columns])
     if rule.temperature is not None:
         cosine = _lower_look_alikes(cosine, rows, columns, distance.shape, rule.temperature)
     appearance = np.maximum(rule.cost_scale * (1 - cosine), 0)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.native import blend_embeddings
 from reidkit.runtime.tracking import kalman
 from reidkit.runtime.tracking.association import AppearanceRule, Matching, iou_distance, match, match_by_overlap
 from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
@@ -27,6 +28,7 @@ from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.economy import worth_embedding
 from reidkit.runtime.tracking.long_term import EmbeddingRings, at_border, mutual_best, reachable
 from reidkit.runtime.tracking.moment import Moment
+from reidkit.runtime.tracking.native_core import NativeCore
 from reidkit.runtime.tracking.observation import Observation
 from reidkit.runtime.tracking.table import Rows, TrackTable
 from reidkit.runtime.tracking.tracks import Tracks, TrackState
@@ -63,6 +65,7 @@ class BotSort:
     def __init__(self, config: BotSortConfig | None = None) -> None:
         self.config = config or BotSortConfig()
         self._camera = camera_motion_of(self.config)
+        self._native = NativeCore(self) if self.config.core == "native" else None
         self.reset()
 
     def reset(self) -> None:
@@ -146,17 +149,27 @@ class BotSort:
             InvalidInput: wrong shapes, values that are not finite, boxes without area, another embedding width. The
                 tracker is then as it was before.
         """
+        if self._native is not None:
+            return self._native.update(
+                boxes_xyxy,
+                scores,
+                classes=classes,
+                embeddings=embeddings,
+                embedded=embedded,
+                frame=frame,
+                camera_motion=camera_motion,
+                timestamp_s=timestamp_s,
+            )
         config, table = self.config, self._table
         observation = Observation.read(config, boxes_xyxy, scores, classes=classes)
         spared = 0
         if config.with_reid:
             width = table.embedding.shape[1] or config.embedding_dim
             spared = observation.read_embeddings(config, embeddings, embedded, width=width)
-        if frame is None and config.long_term_min_cosine is not None and not config.long_term_reentry:
-            raise InvalidInput("long_term_reentry: false looks where the picture ends: pass frame= to update()")
+        self._check_frame(frame)
         moment = self._moment.next(config, timestamp_s)
         started = perf_counter()
-        affine = self._camera_motion(frame, observation, camera_motion)
+        affine = self._camera_motion(frame, observation.boxes_xyxy, camera_motion)
         camera_done = perf_counter()
 
         self._moment = moment
@@ -196,12 +209,16 @@ class BotSort:
 
         return restore(Path(path))
 
+    def _check_frame(self, frame: NDArray[np.uint8] | None) -> None:
+        if frame is None and self.config.long_term_min_cosine is not None and not self.config.long_term_reentry:
+            raise InvalidInput("long_term_reentry: false looks where the picture ends: pass frame= to update()")
+
     def _camera_motion(
-        self, frame: NDArray[np.uint8] | None, observation: Observation, given: ArrayLike | None
+        self, frame: NDArray[np.uint8] | None, boxes_xyxy: NDArray[np.float64], given: ArrayLike | None
     ) -> Affine | None:
         if given is None:
-            return None if self._camera is None else self._camera.estimate(frame, observation.boxes_xyxy)
-        affine = np.asarray(given, np.float64)
+            return None if self._camera is None else self._camera.estimate(frame, boxes_xyxy)
+        affine = np.ascontiguousarray(given, np.float64)
         if affine.shape != (2, 3) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:, :2])) < 1e-6:
             raise InvalidInput(f"camera_motion must be an invertible (2, 3) affine, found {affine.tolist()}")
         return affine
@@ -290,18 +307,17 @@ class BotSort:
 
     def _remember(self, rows: Rows, embeddings: NDArray[np.float64]) -> None:
         """Move the tracks' appearance towards (R, D) unit embeddings (arXiv 2206.14651, equation 9)."""
-        table, weight = self._table, self.config.ema_weight
-        smooth = table.embedding[rows]
-        smooth *= np.where(table.has_embedding[rows], weight, 0)[:, None]
-        smooth += embeddings * np.where(table.has_embedding[rows], 1 - weight, 1)[:, None]
-        smooth /= np.sqrt(np.einsum("ij,ij->i", smooth, smooth))[:, None]
-        table.embedding[rows] = smooth
-        table.has_embedding[rows] = True
+        table = self._table
+        blend_embeddings(table.embedding, table.has_embedding, rows, embeddings, self.config.ema_weight)
         table.embedded_frame[rows] = self._moment.frame
         if self.config.long_term_min_cosine is not None:
-            if self._rings is None:
-                self._rings = EmbeddingRings(self.config.long_term_history, embeddings.shape[1])
-            self._rings.add(table.id[rows], embeddings)
+            self._recall(rows, embeddings)
+
+    def _recall(self, rows: Rows, embeddings: NDArray[np.float64]) -> None:
+        """Put (R, D) unit embeddings into the tracks' rings."""
+        if self._rings is None:
+            self._rings = EmbeddingRings(self.config.long_term_history, embeddings.shape[1])
+        self._rings.add(self._table.id[rows], embeddings)
 
     def _remove(self, unconfirmed: Rows) -> None:
         """Drop unconfirmed tracks that were not matched, and those lost for too long."""

@@ -144,7 +144,7 @@ def move_camera(table: TrackTable, affine: Array) -> None:
     table.position[rows, :2] += (shift_x, shift_y)
     for column in (table.cov_position, table.cov_mixed, table.cov_velocity):
         column[rows, 2:] *= scale * scale
-    table.coupled = table.coupled or bool(xy or yx)
+    table.coupled = table.coupled or (table.count > 0 and bool(xy or yx))
     matrix, transposed = (xx, xy, yx, yy), (xx, yx, xy, yy)
     _write_xy(table, rows, *(_product(_product(matrix, block), transposed) for block in _read_xy(table, rows)))
 

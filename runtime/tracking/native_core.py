@@ -29,41 +29,53 @@ if TYPE_CHECKING:
     from reidkit.runtime.tracking.botsort import BotSort
 
 # Settings that C++ acts on, and those of the stages around it. It must not ignore what is not among them.
-_INSIDE = frozenset(
-    "high_score low_score new_track_score min_embedding_score normalize_embeddings match_cost second_match_cost "
-    "unconfirmed_match_cost fuse_score min_iou_for_appearance min_cosine appearance_cost_scale unconfirmed_min_cosine "
-    "unconfirmed_appearance_cost_scale ema_weight duplicate_iou max_lost_frames".split()
+_INSIDE = (
+    "high_score",
+    "low_score",
+    "new_track_score",
+    "min_embedding_score",
+    "normalize_embeddings",
+    "match_cost",
+    "second_match_cost",
+    "unconfirmed_match_cost",
+    "fuse_score",
+    "min_iou_for_appearance",
+    "min_cosine",
+    "appearance_cost_scale",
+    "unconfirmed_min_cosine",
+    "unconfirmed_appearance_cost_scale",
+    "ema_weight",
+    "duplicate_iou",
 )
-_AROUND = frozenset("with_reid core clock frame_rate reid_model embedding_dim".split())
+_AROUND = ("max_lost_frames", "with_reid", "core", "clock", "frame_rate", "reid_model", "embedding_dim")
 _AROUND_PREFIXES = ("camera_motion", "long_term_", "economy_")
 
 
 class NativeCore:
     """The native core of one tracker. Raises `InvalidConfig` for a setting that it does not know."""
 
-    def __init__(self, config: BotSortConfig, *, longest_lost: int, longest_kept: int) -> None:
+    def __init__(self, tracker: BotSort) -> None:
+        self._tracker, config = tracker, tracker.config
         for field in dataclasses.fields(config):
             name, value = field.name, getattr(config, field.name)
-            known = name in _INSIDE | _AROUND or name.startswith(_AROUND_PREFIXES)
+            known = name in _INSIDE + _AROUND or name.startswith(_AROUND_PREFIXES)
             if not known and value != field.default:
                 raise InvalidConfig(
                     f"{name} is {value!r}, which the native core does not do", remedy=f"use core: numpy, or no {name}"
                 )
-        settings = {name: getattr(config, name) for name in _INSIDE - {"max_lost_frames"}}
+        settings = {name: getattr(config, name) for name in _INSIDE}
         for name in ("min_cosine", "appearance_cost_scale"):
             if settings[f"unconfirmed_{name}"] is None:
                 settings[f"unconfirmed_{name}"] = settings[name]
         self._core = TrackerCore(
             **settings,
-            longest_lost=longest_lost,
-            longest_kept=longest_kept,
-            longest_blended=max(config.economy_refresh_frames, 1),
+            longest_lost=tracker._longest_lost(),
+            longest_kept=tracker._longest_kept(),
         )
         self._memory: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     def update(
         self,
-        tracker: BotSort,
         boxes_xyxy: ArrayLike,
         scores: ArrayLike,
         *,
@@ -75,7 +87,8 @@ class NativeCore:
         timestamp_s: float | None,
     ) -> Tracks:
         """`BotSort.update`."""
-        config, table, core = tracker.config, tracker._table, self._core
+        tracker, core = self._tracker, self._core
+        config, table = tracker.config, tracker._table
         if not config.with_reid:
             embeddings = embedded = None
         width = table.embedding.shape[1] or config.embedding_dim
@@ -98,10 +111,7 @@ class NativeCore:
         counts.changed += changed
         counts.vetoed += vetoed
         counts.spared += spared
-        if config.long_term_min_cosine is None:
-            answer = self._finish(tracker)
-        else:
-            answer = self._finish_after_long_term(tracker, frame)
+        answer = self._finish() if config.long_term_min_cosine is None else self._finish_after_long_term(frame)
         tracker.stage_ms = {
             "camera_motion": 1e3 * (camera_done - started),
             "associate": 1e3 * (perf_counter() - camera_done),
@@ -145,14 +155,14 @@ class NativeCore:
             self._core.bind(table.columns())
             self._memory = memory
 
-    def _finish(self, tracker: BotSort) -> Tracks:
-        table = tracker._table
+    def _finish(self) -> Tracks:
+        tracker, table = self._tracker, self._tracker._table
         tracker._next_id, table.count, table.coupled, *shown = self._core.finish(tracker._next_id)
         return Tracks(*shown)
 
-    def _finish_after_long_term(self, tracker: BotSort, frame: NDArray[np.uint8] | None) -> Tracks:
+    def _finish_after_long_term(self, frame: NDArray[np.uint8] | None) -> Tracks:
         """The long-term stage looks at what is left of both sides, and takes its part of that."""
-        table, first_id = tracker._table, tracker._next_id
+        tracker, table, first_id = self._tracker, self._tracker._table, self._tracker._next_id
         boxes, measured, scores, classes, high, low, embedding_rows, embeddings = self._core.detections()
         seen = Observation(boxes, measured, scores, classes, high, low, embedding_rows, embeddings)
         _recall(tracker, seen, *self._core.followed())
@@ -160,7 +170,7 @@ class NativeCore:
         left = tracker._recognise(seen, candidates, frame)
         for detection in np.setdiff1d(candidates, left).tolist():
             self._core.claim(detection)
-        answer = self._finish(tracker)
+        answer = self._finish()
         born = np.flatnonzero(table.id[: table.count] >= first_id)
         _recall(tracker, seen, born, table.detection_index[born])
         if tracker._rings is not None:

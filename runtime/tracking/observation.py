@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.native import unit_embeddings
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.kalman import measurements
 
@@ -108,14 +109,13 @@ class Observation:
             rows = rows[flags[rows]]
         if not rows.size:
             return int(embeddable.size)
-        chosen = values[rows].astype(np.float64)
-        norms = np.sqrt(np.einsum("ij,ij->i", chosen, chosen))
+        if values.dtype != np.float32 or not values.flags.c_contiguous:
+            values = np.ascontiguousarray(values, np.float64)
+        chosen, norms = unit_embeddings(values, rows, config.normalize_embeddings)
         if not (np.isfinite(norms) & (norms > 0)).all():
             row = int(rows[~(np.isfinite(norms) & (norms > 0))][0])
             raise InvalidInput(f"the embedding of detection {row} is zero or not finite: it cannot be compared")
-        if config.normalize_embeddings:
-            chosen /= norms[:, None]
-        elif np.abs(norms - 1).max() > 1e-3:
+        if not config.normalize_embeddings and np.abs(norms - 1).max() > 1e-3:
             raise InvalidInput(
                 f"normalize_embeddings is off, but an embedding has norm {norms[np.abs(norms - 1).argmax()]:.4g}",
                 remedy="switch it on, or use an artifact that normalises in its graph",
