@@ -42,6 +42,16 @@ class Layout(str, Enum):
     def __str__(self) -> str:
         return self.value
 
+    @property
+    def on_both_sides(self) -> bool:
+        """Whether what a product gives is quantised too: ONNX Runtime computes in integers from grid to grid alone."""
+        return self is Layout.UNSIGNED
+
+    @property
+    def rest_in_half(self) -> bool:
+        """Whether what is not quantised is in float16: GPUs are fast in it, and processors are not."""
+        return self is Layout.SIGNED
+
     def grid(self, low: float, high: float) -> Grid:
         """The finest grid of this layout over `low` to `high`, widened to hold 0, which padding needs exact."""
         low, high = min(low, 0.0), max(high, 0.0)
