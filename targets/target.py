@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.calibration.quantization import Layout
-from reidkit.runtime.artifact.manifest import Batch
+from reidkit.runtime.artifact.manifest import BackboneInfo, Batch, Preprocessing
 from reidkit.runtime.errors import ExportFailure, InvalidInput, did_you_mean
 
 
@@ -53,8 +53,9 @@ class BuildJob:
         onnx_path: the checked graph, one file, in the precision to be built unless the target computes in it by a hint;
             written only for a target that consumes ONNX.
         program: for a target that consumes the exported program: batch size -> fp32 `torch.export.ExportedProgram` for
-            exactly so many crops, (N, 3, H, W) uint8 -> (N, D) float32 raw embeddings, normalisation inside; it raises
-            `ExportFailure`. None for the others.
+            exactly so many crops, or for any number of None, (N, 3, H, W) uint8 -> (N, D) float32 raw embeddings,
+            normalisation inside; it raises `ExportFailure`. None for the others.
+        backbone, preprocessing: what the network is and takes, for a target whose file says so itself.
         folder: the artifact's temporary folder, into which the target writes its files.
         precision: what the user asked for.
         batch: batch sizes the engine must take.
@@ -70,7 +71,9 @@ class BuildJob:
     batch: Batch
     options: Mapping[str, str] = field(default_factory=dict)
     cache_folder: Path | None = None
-    program: Callable[[int], Any] | None = None
+    program: Callable[[int | None], Any] | None = None
+    backbone: BackboneInfo | None = None
+    preprocessing: Preprocessing | None = None
     calibration: NDArray[np.uint8] | None = None
 
 
@@ -82,11 +85,14 @@ class BuiltEngine:
         engine_file: the file to open, relative to the job's folder.
         toolchain: version by library, of all that had a hand in it, and what else the engine is bound to.
         precision_built: what the engine really computes in.
+        evaluate: what the engine file says, computed without the engine, for where that cannot run: up to the largest
+            batch of (N, 3, H, W) uint8 crops -> (N, D) float32 raw embeddings. None where nothing but the engine can.
     """
 
     engine_file: str
     toolchain: dict[str, str]
     precision_built: Precision
+    evaluate: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
 
 
 class Target(Protocol):

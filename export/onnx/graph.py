@@ -68,15 +68,16 @@ class CropEmbedder(nn.Module):
         embeddings: NDArray[np.float32] = torch.cat(chunks).numpy()
         return embeddings
 
-    def program(self, batch: int) -> torch.export.ExportedProgram:
-        """What it computes for exactly `batch` crops, traced: (batch, 3, H, W) uint8 -> (batch, D) float32.
+    def program(self, batch: int | None) -> torch.export.ExportedProgram:
+        """What it computes for exactly `batch` crops, or for any number, traced: (N, 3, H, W) uint8 -> (N, D) float32.
 
         Raises:
             ExportFailure: torch cannot trace the backbone.
         """
-        sample = torch.zeros(batch, *self.input_shape, dtype=torch.uint8)
+        sample = torch.zeros(batch or 2, *self.input_shape, dtype=torch.uint8)
+        open_sizes = None if batch else ({0: torch.export.Dim("batch", min=1)},)
         try:
-            return torch.export.export(self, (sample,))
+            return torch.export.export(self, (sample,), dynamic_shapes=open_sizes)
         except RuntimeError as error:
             raise ExportFailure(f"torch cannot trace this backbone ({_first_line(error)})") from error
 

@@ -26,8 +26,8 @@ class Original:
         embed: (N, 3, H, W) uint8 crops in the input's colour order -> (N, D) float32 raw embeddings, for any N >= 1.
         write_onnx: writes the graph that computes the same, checked and in one file, with `INPUT` and `OUTPUT` of
             `reidkit.export.onnx`; raises `ExportFailure` where it cannot.
-        program: traces in torch what computes the same for exactly so many crops, uint8 in and float32 out; None where
-            there is no torch module. Raises `ExportFailure` where it cannot.
+        program: traces in torch what computes the same for exactly so many crops, or for any number of None, uint8 in
+            and float32 out; None where there is no torch module. Raises `ExportFailure` where it cannot.
     """
 
     backbone: BackboneInfo
@@ -37,4 +37,4 @@ class Original:
     libraries: tuple[str, ...]
     embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     write_onnx: Callable[[Path], None]
-    program: Callable[[int], ExportedProgram] | None = None
+    program: Callable[[int | None], ExportedProgram] | None = None
