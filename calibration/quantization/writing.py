@@ -61,9 +61,7 @@ def quantized_weights(network: Network, products: Collection[str]) -> dict[str, 
     return {name: EightBits.of(network.weight(product), product.out_axis).rounded() for name, product in chosen.items()}
 
 
-def write_quantized(
-    network: Network, ranges: Ranges, *, layout: Layout, observer: str, products: Collection[str]
-) -> Any:
+def quantized(network: Network, ranges: Ranges, *, layout: Layout, observer: str, products: Collection[str]) -> Any:
     """The graph with eight bits in it, an `onnx.ModelProto` that ONNX's checker has seen in full.
 
     Args:
