@@ -7,7 +7,7 @@ right.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from reidkit.calibration.crops import find_crops, read_crops
 from reidkit.calibration.gates import (
     EMBEDDING_LIMITS,
-    GateReport,
-    ParityReport,
+    EmbeddingLimits,
     answer_in_batches,
     compare_embeddings,
     embedding_gate,
 )
+from reidkit.calibration.gates.judging import Verdict
 from reidkit.calibration.street import render_crops
 from reidkit.export.originals import Original
 from reidkit.runtime.artifact.folder import Golden
@@ -41,22 +41,6 @@ Embeddings = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Verdict:
-    """How near it is, and whether that is near enough."""
-
-    parity: ParityReport
-    gate: GateReport
-
-    def to_dict(self) -> dict[str, Any]:
-        """The part of ``reid-export --json`` that judges."""
-        return {
-            "passed": self.gate.status == "passed",
-            "parity": self.parity.to_dict(),
-            "gates": {self.gate.name: self.gate.to_dict()},
-        }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Fidelity:
     """Crops with their reference embeddings.
 
@@ -66,6 +50,7 @@ class Fidelity:
         by: what computed the reference.
         batches: the batch sizes to compare in.
         source: where the crops are from, for the manifest.
+        limits: by precision, how near is near enough.
     """
 
     crops: Crops
@@ -73,9 +58,16 @@ class Fidelity:
     by: str
     batches: tuple[int, ...]
     source: str
+    limits: Mapping[str, EmbeddingLimits]
 
     @staticmethod
-    def to(original: Original, *, folder: Path | None, max_batch: int) -> Fidelity:
+    def to(
+        original: Original,
+        *,
+        folder: Path | None,
+        max_batch: int,
+        limits: Mapping[str, EmbeddingLimits] = EMBEDDING_LIMITS,
+    ) -> Fidelity:
         """Fidelity to `original` on the real crops of `folder`, else on rendered ones, at batch 1 and `max_batch`.
 
         Raises:
@@ -88,7 +80,7 @@ class Fidelity:
         else:
             crops, source = read_crops(find_crops(folder, limit=REAL_CROPS), preprocessing), f"folder {folder.name}"
         reference = _sound(original, crops)
-        return Fidelity(crops, reference, original.reference, tuple(sorted({1, max_batch})), source)
+        return Fidelity(crops, reference, original.reference, tuple(sorted({1, max_batch})), source, limits)
 
     def on_few(self) -> Fidelity:
         """The same on the first crops alone, two full batches of them."""
@@ -104,8 +96,9 @@ class Fidelity:
         dim = self.reference.shape[1]
         answers = [answer_in_batches(embed, self.crops, batch=batch, dim=dim) for batch in self.batches]
         parity = compare_embeddings(np.tile(self.reference, (len(answers), 1)), np.concatenate(answers))
-        gate = embedding_gate(parity, EMBEDDING_LIMITS[precision])
-        verdict = Verdict(replace(parity, crops=len(self.crops)), gate)
+        parity = replace(parity, crops=len(self.crops))
+        gate = embedding_gate(parity, self.limits[precision], note=f"{len(self.crops)} crops, held to {self.by}")
+        verdict = Verdict(gates=(gate,), parity=parity)
         if gate.status != "passed":
             found = "it is not finite" if gate.value is None else f"{gate.measure} {gate.value:.6g}"
             raise GateFailure(

@@ -20,8 +20,11 @@ from importlib.metadata import metadata, version
 from pathlib import Path
 from typing import Any
 
+from reidkit.calibration.gates import EMBEDDING_LIMITS
+from reidkit.calibration.gates.judging import Evidence, Verdict
 from reidkit.calibration.quantization import CalibrationSet
-from reidkit.export.fidelity import Fidelity, Verdict, golden
+from reidkit.export.fidelity import Fidelity, golden
+from reidkit.export.judgement import judge_build
 from reidkit.export.onnx import lower, run_onnx
 from reidkit.export.originals import Original
 from reidkit.runtime.artifact.digests import record_files
@@ -52,6 +55,7 @@ class ExportJob:
         options: the target's own settings.
         crops: folder of real crops to check with; None for rendered ones.
         calibration: folder of crops, or set of `reidkit calibrate`, whose activations int8 is scaled by; None for none.
+        evidence: what to judge by besides, and the limits; None for the embeddings alone.
     """
 
     original: Callable[[], Original]
@@ -63,6 +67,7 @@ class ExportJob:
     options: Mapping[str, str] = field(default_factory=dict)
     crops: Path | None = None
     calibration: Path | None = None
+    evidence: Evidence | None = None
 
     @property
     def batch(self) -> Batch:
@@ -102,7 +107,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
         TargetUnavailable, MissingDependency: something that this needs is not installed.
         ExportFailure: the model could not be converted, built or written.
         InvalidInput: the target has no such option, or int8 has nothing to be calibrated with.
-        GateFailure: the result is not faithful to the original.
+        GateFailure: the result is not faithful to the original, or not worth having.
     """
     target = _usable_target(job)
     engine: type[EngineBase] = engines()[target.engine].load()
@@ -116,7 +121,8 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
     libraries = original.libraries if target.consumes == "onnx" else ("torch",)
     calibration = None if job.calibration is None else CalibrationSet.read(job.calibration, original.preprocessing)
     artifact = job.output / _name(job, original)
-    fidelity = Fidelity.to(original, folder=job.crops, max_batch=job.batch.max)
+    limits = EMBEDDING_LIMITS if job.evidence is None else job.evidence.limits.embedding
+    fidelity = Fidelity.to(original, folder=job.crops, max_batch=job.batch.max, limits=limits)
     try:
         with publication(artifact) as folder:
             graph = folder / GRAPH_FILE
@@ -155,17 +161,19 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                 files=record_files(folder),
             )
 
-            on_graph = target.portable and (not manifest.is_built or engine.available() is not None)
-            progress(f"checking {len(fidelity.crops)} crops on the {'graph' if on_graph else 'engine'}")
-            if on_graph:
-                verdict = fidelity.judge("the ONNX graph", run_onnx(graph), built.precision_built)
-            else:
-                with engine(manifest, folder, device="auto", threads=None) as opened:
-                    embed = partial(opened.embed, normalize=False)
-                    verdict = fidelity.judge(f"the {target.name} engine", embed, built.precision_built)
-            judged = "graph" if on_graph else "engine"
-            parity = {**verdict.parity.to_dict(), **fidelity.to_dict(), "judged": judged}
-            manifest = replace(manifest, parity=parity, gates={verdict.gate.name: verdict.gate.to_dict()})
+            verdict, judged = judge_build(
+                manifest,
+                folder,
+                original,
+                fidelity,
+                job.evidence,
+                target=target,
+                output=job.output,
+                build_float=partial(_float, job, original),
+                progress=progress,
+            )
+            parity = {**verdict.gate("embedding").figures, **fidelity.to_dict(), "judged": judged}
+            manifest = replace(manifest, parity=parity, gates=verdict.gates_dict(), thresholds=verdict.thresholds)
             write_manifest(folder, manifest)
     except OSError as error:
         raise ExportFailure(f"cannot write {artifact} ({error.strerror or error})") from error
@@ -202,6 +210,8 @@ def _built(
         options=job.options,
         cache_folder=job.output,
         program=original.program if target.consumes == "exported_program" else None,
+        backbone=original.backbone,
+        preprocessing=original.preprocessing,
         calibration=None if calibration is None else calibration.crops,
     )
     if not target.portable:
@@ -212,6 +222,21 @@ def _built(
     if target.available() is None:
         return target.build(task)
     return BuiltEngine(engine_file="", toolchain={}, precision_built=job.precision)
+
+
+def _float(job: ExportJob, original: Original, folder: Path) -> Path:
+    """The same network for the same target in fp32, as an artifact in `folder`."""
+    return export(
+        replace(
+            job,
+            original=lambda: original,
+            precision=Precision.FP32,
+            output=folder,
+            name="float",
+            calibration=None,
+            evidence=None,
+        )
+    ).artifact
 
 
 def _name(job: ExportJob, original: Original) -> str:

@@ -162,7 +162,7 @@ def _try(job: ExportJob, once: _Once, *, progress: Callable[[str], None]) -> Tri
         result = export(job, progress=stages.begin)
         runs = result.manifest.parity["judged"] == "engine"
         status = "runs" if runs else "builds" if result.manifest.is_built else "bundle"
-        reason, cosine = "", result.verdict.parity.cosine_min
+        reason, cosine = "", result.manifest.parity["cosine_min"]
     except GateFailure as error:
         status, reason, cosine = "differs", error.message, error.report["parity"]["cosine_min"]
     except (TargetUnavailable, MissingDependency) as error:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reidkit.calibration.gates.judging import Evidence
+from reidkit.calibration.gates.limits import read_limits
+from reidkit.calibration.gates.tracking import Recording
 from reidkit.export.backbones import backbones, card_of_factory, find_backbone, use_backbones_of
 from reidkit.export.catalogue.known_weights import backbone_of, known_weights
 from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
@@ -109,6 +112,25 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> 
     help="Folder of your camera's crops, or a set of reidkit calibrate, by which int8 is scaled.",
 )
 @click.option(
+    "--gate",
+    "gate",
+    type=click.Path(path_type=Path),
+    help="Folder of crops named as Market-1501's: refuse what finds fewer of its people again.",
+)
+@click.option(
+    "--sequence",
+    type=click.Path(path_type=Path),
+    help="Video or MOTChallenge folder: refuse what makes the tracker decide otherwise in it.",
+)
+@click.option("--detections", type=click.Path(path_type=Path), help="People in --sequence.  [default: its det/det.txt]")
+@click.option(
+    "--thresholds", type=click.Path(path_type=Path), help="YAML file with other limits than the packaged ones."
+)
+@click.option("--allow-slower", is_flag=True, help="Do not refuse int8 that is slower than float on this box.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="Also write a page to look at: one self-contained HTML file."
+)
+@click.option(
     "--ensemble-weights",
     callback=_numbers,
     metavar="W,W…",
@@ -139,6 +161,12 @@ def export(
     options: dict[str, str],
     crops: Path | None,
     calibration: Path | None,
+    gate: Path | None,
+    sequence: Path | None,
+    detections: Path | None,
+    thresholds: Path | None,
+    allow_slower: bool,
+    report: Path | None,
     ensemble_weights: tuple[float, ...] | None,
     width: int | None,
     gallery: Path | None,
@@ -169,6 +197,14 @@ def export(
         raise click.UsageError(f"--calibration is for --precision int8, not {precision}")
     if calibration is None and precision == Precision.INT8 and find_target(target).int8_layout is not None:
         raise click.UsageError(str(no_calibration()))
+    if detections is not None and sequence is None:
+        raise click.UsageError("--detections are of a --sequence")
+    evidence = Evidence(
+        gallery=gate,
+        recording=None if sequence is None else Recording.find(sequence, detections=detections),
+        limits=read_limits(thresholds),
+        allow_slower=allow_slower,
+    )
     backbones()  # without torch this says so, before anything below imports it
     if backbones_file is not None:
         use_backbones_of(backbones_file)
@@ -208,6 +244,7 @@ def export(
         options=options,
         crops=crops,
         calibration=calibration,
+        evidence=evidence,
     )
     worth = None
     if parts > 1:
@@ -227,14 +264,14 @@ def _tell(stage: str) -> None:
 
 
 def _summary(result: ExportResult) -> str:
-    manifest, parity, gate = result.manifest, result.verdict.parity, result.verdict.gate
+    manifest, parity = result.manifest, result.manifest.parity
     backbone, weights = manifest.backbone, manifest.backbone.weights
     source = {"file": "", "random": "random weights"}.get(weights.source, f"{weights.source} ") + (weights.file or "")
     dropped = f", without its {', '.join(weights.dropped_keys)}" if weights.dropped_keys else ""
     size = sum(file.bytes for file in manifest.files.values())
-    batches = " and ".join(str(batch) for batch in manifest.parity["batches"])
+    batches = " and ".join(str(batch) for batch in parity["batches"])
     unbuilt = "" if manifest.is_built else "; its engine is built on the box, by reidkit build"
-    unrun = " (the ONNX graph: no engine was run here)" if manifest.parity["judged"] == "graph" else ""
+    unrun = " (the ONNX graph: no engine was run here)" if parity["judged"] == "graph" else ""
     return "\n".join(
         [
             str(result.artifact),
@@ -242,8 +279,8 @@ def _summary(result: ExportResult) -> str:
             f"          {backbone.parameters / 1e6:.2f} M parameters, embeddings {manifest.embedding.dim} wide",
             f"  {'engine' if manifest.is_built else 'bundle'}  {manifest.target} {manifest.precision.built}, "
             f"up to {manifest.batch.max} crops at once, {size / 1e6:.1f} MB{unbuilt}",
-            f"  parity  {parity.crops} crops ({manifest.parity['source']}), {batches} at a time: worst cosine "
-            f"{parity.cosine_min:.7f}, lengths within {parity.norm_ratio_max_deviation:.1g}{unrun}",
-            f"  gate    {gate.name} {gate.status}: {gate.measure} at least {gate.limit:g}",
+            f"  parity  {parity['crops']} crops ({parity['source']}), {batches} at a time: worst cosine "
+            f"{parity['cosine_min']:.7f}, lengths within {parity['norm_ratio_max_deviation']:.1g}{unrun}",
+            *result.verdict.lines(),
         ]
     )
