@@ -65,8 +65,11 @@ class TrackerCore {
                 continue;
             }
             Motion(tracks, row).predict(moment.steps);
-            // Others are left to the long-term stage.
-            if (frames_lost(row) <= settings_.longest_lost + 1) pool.push_back(row);
+            if (frames_lost(row) <= settings_.longest_lost + 1) {
+                pool.push_back(row);
+            } else {
+                tracks.state[row] = lost;  // left to the long-term stage
+            }
         }
         if (affine != nullptr) move_camera(*affine);
 

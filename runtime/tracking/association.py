@@ -55,12 +55,6 @@ def iou(first_xyxy: Array, second_xyxy: Array) -> Array:
     return np.divide(overlap, union, out=overlap)
 
 
-def iou_distance(first_xyxy: Array, second_xyxy: Array) -> Array:
-    """(N, M) ``1 - IoU``."""
-    distance = iou(first_xyxy, second_xyxy)
-    return np.subtract(1, distance, out=distance)
-
-
 def match_by_overlap(distance: Array, limit: float) -> Matching:
     """Match by (N, M) `distance` alone, below `limit`."""
     return Matching(*assign(distance, limit))

@@ -19,11 +19,12 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reidkit.runtime.errors import InvalidInput
-from reidkit.runtime.native import blend_embeddings
+from reidkit.runtime.errors import InvalidConfig, InvalidInput
+from reidkit.runtime.native import blend_embeddings, iou_distance
 from reidkit.runtime.tracking import kalman
-from reidkit.runtime.tracking.association import AppearanceRule, Matching, iou_distance, match, match_by_overlap
+from reidkit.runtime.tracking.association import AppearanceRule, Matching, match, match_by_overlap
 from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
+from reidkit.runtime.tracking.classes import keep_apart, threshold, vote
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.economy import worth_embedding
 from reidkit.runtime.tracking.long_term import EmbeddingRings, at_border, mutual_best, reachable
@@ -56,6 +57,8 @@ class AppearanceCounts:
 class BotSort:
     """A BoT-SORT tracker of one camera. Not thread-safe; ids are its own and start at 1.
 
+    Raises `InvalidConfig` for settings that still say ``auto``: `BotSortConfig.resolved` asks the artifact.
+
     Attributes:
         config: its settings.
         appearance: what appearance decided so far.
@@ -64,6 +67,11 @@ class BotSort:
 
     def __init__(self, config: BotSortConfig | None = None) -> None:
         self.config = config or BotSortConfig()
+        if self.config.auto and self.config.with_reid:
+            raise InvalidConfig(
+                f"{', '.join(self.config.auto)}: auto is for an artifact to say",
+                remedy="track with BotSortConfig.resolved(engine.manifest)",
+            )
         self._camera = camera_motion_of(self.config)
         self._native = NativeCore(self) if self.config.core == "native" else None
         self.reset()
@@ -85,6 +93,7 @@ class BotSort:
         scores: ArrayLike,
         *,
         classes: ArrayLike | None = None,
+        frame: NDArray[np.uint8] | None = None,
         timestamp_s: float | None = None,
         at_most: int | None = None,
     ) -> NDArray[np.int64]:
@@ -93,11 +102,15 @@ class BotSort:
         These are all whose embeddings it would read, or, with the settings `economy_…`, as many as are needed.
 
         Args:
-            boxes_xyxy, scores, classes, timestamp_s: as for `update`.
+            boxes_xyxy: as for `update`, like all but the last.
+            scores: likewise.
+            classes: likewise.
+            frame: likewise; of `ignored_regions` in shares, which look at its size.
+            timestamp_s: likewise.
             at_most: largest number of rows, besides `economy_max_crops`.
         """
         config = self.config
-        observation = Observation.read(config, boxes_xyxy, scores, classes=classes)
+        observation = Observation.read(config, boxes_xyxy, scores, classes=classes, size=_size_of(frame))
         if not config.with_reid:
             return np.zeros(0, np.int64)
         embeddable = observation.embeddable(config)
@@ -133,11 +146,11 @@ class BotSort:
         Args:
             boxes_xyxy: (N, 4) pixels, x1 < x2 and y1 < y2; may reach beyond the frame.
             scores: (N,) confidences, 0..1.
-            classes: (N,) integers; None: all 0. They are carried along, not associated by.
+            classes: (N,) integers; None: all 0. Associated by with `other_class_penalty` alone.
             embeddings: (N, D) of any length but zero; None: no detection has one. Not read without `with_reid`.
             embedded: (N,) bool, which rows of `embeddings` are set; None: all. Other rows are never read.
             frame: (H, W, 3) uint8 BGR or (H, W) grey, for the settings of `camera_motion` that look at frames, and for
-                ``long_term_reentry: false``, which looks at its size.
+                ``long_term_reentry: false`` and `ignored_regions` in shares, which look at its size.
             camera_motion: (2, 3) affine from the previous frame's pixels to this one's, instead of an estimate.
             timestamp_s: when the frame was taken, seconds; must not go back. Read with ``clock: timestamps``, which
                 needs it.
@@ -161,7 +174,7 @@ class BotSort:
                 timestamp_s=timestamp_s,
             )
         config, table = self.config, self._table
-        observation = Observation.read(config, boxes_xyxy, scores, classes=classes)
+        observation = Observation.read(config, boxes_xyxy, scores, classes=classes, size=_size_of(frame))
         spared = 0
         if config.with_reid:
             width = table.embedding.shape[1] or config.embedding_dim
@@ -180,7 +193,9 @@ class BotSort:
         confirmed = table.confirmed[: table.count]
         pool, unconfirmed = np.flatnonzero(confirmed), np.flatnonzero(~confirmed)
         kalman.predict_over(table, pool, moment.steps)
-        pool = pool[self._frames_lost()[pool] <= self._longest_lost() + 1]  # others are left to the long-term stage
+        late = self._frames_lost()[pool] > self._longest_lost() + 1
+        table.state[pool[late]] = TrackState.LOST  # left to the long-term stage
+        pool = pool[~late]
         if affine is not None:
             kalman.move_camera(table, affine)
 
@@ -230,7 +245,7 @@ class BotSort:
         if not rows.size or not candidates.size:
             return rows, candidates
         config, table = self.config, self._table
-        distance = iou_distance(table.boxes_xyxy(rows), observation.boxes_xyxy[candidates])
+        distance = self._distance(observation, rows, candidates)
         matching = match(
             distance,
             config.match_cost if confirmed else config.unconfirmed_match_cost,
@@ -249,10 +264,18 @@ class BotSort:
         """Association 2: match `rows` with the low detections; return the rows left."""
         if not rows.size or not observation.low.size:
             return rows
-        distance = iou_distance(self._table.boxes_xyxy(rows), observation.boxes_xyxy[observation.low])
+        distance = self._distance(observation, rows, observation.low)
         matching = match_by_overlap(distance, self.config.second_match_cost)
         self._follow(observation, rows[matching.rows], observation.low[matching.columns])
         return _without(rows, matching.rows)
+
+    def _distance(self, observation: Observation, rows: Rows, candidates: Rows) -> NDArray[np.float64]:
+        """``1 - IoU`` of tracks and detections, classes kept apart."""
+        distance = iou_distance(self._table.boxes_xyxy(rows), observation.boxes_xyxy[candidates])
+        keep_apart(
+            distance, self.config.other_class_penalty, self._table.class_id[rows], observation.classes[candidates]
+        )
+        return distance
 
     def _recognise(self, observation: Observation, candidates: Rows, frame: NDArray[np.uint8] | None) -> Rows:
         """Long-term stage: bring lost tracks back by appearance alone; return the candidates left."""
@@ -276,6 +299,8 @@ class BotSort:
         )
         if frame is not None and not config.long_term_reentry:
             allowed[at_border(seen, width=frame.shape[1], height=frame.shape[0])] = False
+        if config.other_class_penalty:
+            allowed &= table.class_id[lost, None] == observation.classes[candidates_embedded]
         similarity = self._rings.similarity(table.id[lost], embeddings)
         rows, columns = mutual_best(
             similarity, allowed, minimum=config.long_term_min_cosine, margin=config.long_term_margin
@@ -302,7 +327,10 @@ class BotSort:
         table = self._table
         table.last_frame[rows] = self._moment.frame
         table.score[rows] = observation.scores[detections]
-        table.class_id[rows] = observation.classes[detections]
+        if self.config.class_vote:
+            vote(table, rows, observation.classes[detections], observation.scores[detections])
+        else:
+            table.class_id[rows] = observation.classes[detections]
         table.detection_index[rows] = detections
 
     def _remember(self, rows: Rows, embeddings: NDArray[np.float64]) -> None:
@@ -345,7 +373,8 @@ class BotSort:
     def _give_birth(self, observation: Observation, candidates: Rows) -> None:
         """Start tracks on unclaimed detections, then drop duplicates of tracked and lost ones."""
         table = self._table
-        born = candidates[observation.scores[candidates] >= self.config.new_track_score]
+        least = threshold(self.config, "new_track_score", observation.classes[candidates])
+        born = candidates[observation.scores[candidates] >= least]
         if born.size:
             where = table.append(born.size)
             rows = np.arange(where.start, where.stop)
@@ -372,6 +401,7 @@ class BotSort:
         if not tracked_rows.size or not lost_rows.size:
             return
         distance = iou_distance(table.boxes_xyxy(tracked_rows), table.boxes_xyxy(lost_rows))
+        keep_apart(distance, self.config.other_class_penalty, table.class_id[tracked_rows], table.class_id[lost_rows])
         first, second = np.nonzero(distance < 1 - self.config.duplicate_iou)
         if not first.size:
             return
@@ -413,6 +443,11 @@ def _rule(config: BotSortConfig, *, confirmed: bool) -> AppearanceRule:
     if not confirmed and config.unconfirmed_appearance_cost_scale is not None:
         cost_scale = config.unconfirmed_appearance_cost_scale
     return AppearanceRule(config.min_iou_for_appearance, min_cosine, cost_scale, config.temperature)
+
+
+def _size_of(frame: NDArray[np.uint8] | None) -> tuple[int, int] | None:
+    """Width and height of a picture."""
+    return None if frame is None else (frame.shape[1], frame.shape[0])
 
 
 def _without(values: Rows, taken: Rows) -> Rows:

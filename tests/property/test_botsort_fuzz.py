@@ -1,13 +1,16 @@
-"""Whatever a detector may hand over: a typed error that changes nothing, or tracks that make sense."""
+"""Whatever a detector may hand over, to either core: a typed error that changes nothing, or tracks that make sense."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from proofs import trials
 
 from reidkit.runtime import BotSort, BotSortConfig, Tracks
 from reidkit.runtime.errors import InvalidInput
@@ -20,11 +23,49 @@ CONFIGS = st.builds(
     BotSortConfig,
     fuse_score=st.booleans(),
     max_lost_frames=st.integers(0, 5),
-    temperature=st.sampled_from([None, 0.07]),
     long_term_min_cosine=st.sampled_from([None, 0.5]),
     long_term_history=st.integers(1, 4),
+    long_term_lost_frames=st.sampled_from([0, 20]),
     min_iou_for_appearance=st.sampled_from([0.0, 0.5]),
 )
+SIZES = [(48, 64), (64, 48), (120, 160), (1, 1), (480, 640)]
+
+
+def fuzz(few: int, many: int) -> settings:
+    return settings(
+        max_examples=trials(few, many),
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+def outcome(tracker: BotSort, frame: dict[str, Any]) -> Tracks | InvalidInput:
+    try:
+        return tracker.update(**frame)
+    except InvalidInput as error:
+        return error
+
+
+class BothCores:
+    """Two trackers that differ in their core, and must not in anything else."""
+
+    def __init__(self, config: BotSortConfig) -> None:
+        self.trackers = [BotSort(dataclasses.replace(config, core=core)) for core in ("numpy", "native")]
+
+    def update(self, **frame: Any) -> Tracks:
+        """What both say; raises what both raise."""
+        first, second = (outcome(tracker, frame) for tracker in self.trackers)
+        if isinstance(first, InvalidInput):
+            assert str(first) == str(second)
+            raise first
+        assert isinstance(second, Tracks), second
+        for field in dataclasses.fields(Tracks):
+            expected, found = getattr(first, field.name), getattr(second, field.name)
+            assert expected.dtype == found.dtype
+            assert expected.shape == found.shape
+            assert expected.tobytes() == found.tobytes(), field.name
+        assert self.trackers[0].appearance == self.trackers[1].appearance
+        return first
 
 
 @st.composite
@@ -52,12 +93,66 @@ def sane_frames(draw: st.DrawFn) -> dict[str, Any]:
 def wild_frames(draw: st.DrawFn) -> dict[str, Any]:
     """A frame of any numbers, shapes, types and strides."""
     count = draw(st.integers(0, 4))
-    dtype = draw(st.sampled_from([np.float64, np.float32, np.int32]))
+    dtype = draw(st.sampled_from([np.float64, np.float32, np.int32, np.bool_]))
     boxes = draw(arrays.arrays(np.float64, (count, draw(st.sampled_from([4, 4, 4, 5]))), elements=ANY_NUMBER))
     scores = draw(arrays.arrays(np.float64, draw(st.sampled_from([count, count, count + 1])), elements=ANY_NUMBER))
     with np.errstate(all="ignore"):
         boxes = boxes.astype(dtype)
-    return {"boxes_xyxy": np.repeat(boxes, 2, axis=0)[::2] if draw(st.booleans()) else boxes, "scores": scores}
+    frame: dict[str, Any] = {"boxes_xyxy": strided(boxes) if draw(st.booleans()) else boxes, "scores": scores}
+    if draw(st.booleans()):
+        shape = draw(st.sampled_from([(count, 4), (count, 4), (count, 3), (count, 0), (count + 1, 4)]))
+        embeddings = draw(arrays.arrays(np.float64, shape, elements=ANY_NUMBER))
+        with np.errstate(all="ignore"):
+            embeddings = embeddings.astype(draw(st.sampled_from([np.float64, np.float32, np.float16, np.int64])))
+        frame["embeddings"] = embeddings
+    if draw(st.booleans()):
+        frame["embedded"] = draw(arrays.arrays(draw(st.sampled_from([np.bool_, np.bool_, np.int8])), count))
+    if draw(st.booleans()):
+        frame["classes"] = draw(arrays.arrays(draw(st.sampled_from([np.int64, np.uint8, np.float32])), count))
+    if draw(st.integers(0, 5)) == 0:
+        frame["camera_motion"] = draw(arrays.arrays(np.float64, (2, 3), elements=ANY_NUMBER))
+    return frame
+
+
+@st.composite
+def crowded_frames(draw: st.DrawFn) -> dict[str, Any]:
+    """A frame of up to 500 detections as a detector might give them, some of them nonsense, at any time."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    count = draw(st.one_of(st.integers(0, 20), st.integers(0, 500)))
+    centre, size = random.uniform(-50, 690, (count, 2)), random.uniform(2, 120, (count, 2))
+    boxes, scores = np.concatenate([centre - size / 2, centre + size / 2], axis=1), random.uniform(0, 1, count)
+    if count and draw(st.integers(0, 4)) == 0:
+        nonsense = draw(st.sampled_from([np.nan, np.inf, -np.inf, -1.0, 1e9]))
+        where = random.integers(count)
+        (scores if draw(st.booleans()) else boxes[:, random.integers(4)])[where] = nonsense
+    kind = draw(st.sampled_from(["float64", "float32", "whole", "strided", "list", "flat"]))
+    frame: dict[str, Any] = {"boxes_xyxy": boxes, "scores": scores}
+    if kind == "float32":
+        frame = {"boxes_xyxy": boxes.astype(np.float32), "scores": scores.astype(np.float32)}
+    elif kind == "whole" and np.isfinite(boxes).all():
+        frame["boxes_xyxy"] = boxes.astype(np.int64)
+    elif kind == "strided":
+        frame = {"boxes_xyxy": np.asfortranarray(boxes), "scores": strided(scores)}
+    elif kind == "list":
+        frame = {"boxes_xyxy": boxes.tolist(), "scores": scores.tolist()}
+    elif kind == "flat" and count:
+        boxes[random.integers(count), 2:] = boxes[0, :2]
+    if draw(st.booleans()):
+        embeddings = random.normal(size=(count, 6)).astype(draw(st.sampled_from([np.float64, np.float32, np.float16])))
+        frame["embeddings"] = strided(embeddings) if draw(st.booleans()) else embeddings
+        if draw(st.booleans()):
+            frame["embedded"] = random.random(count) < 0.5
+    frame["timestamp_s"] = draw(st.sampled_from([0.0, 0.01, 0.04, 0.04, 0.1, 1.0, 40.0, 1e12, np.nan, -1.0]))
+    height, width = draw(st.sampled_from(SIZES))
+    frame["frame"] = np.full((height, width, 3), draw(st.integers(0, 255)), np.uint8)
+    if draw(st.booleans()):
+        frame["frame"][::2, ::3] = random.integers(0, 256, frame["frame"][::2, ::3].shape)
+    return frame
+
+
+def strided(values: np.ndarray) -> np.ndarray:
+    """The same values, not side by side in memory."""
+    return np.repeat(values, 2, axis=0)[::2]
 
 
 def assert_sane(tracks: Tracks, count: int) -> None:
@@ -69,23 +164,54 @@ def assert_sane(tracks: Tracks, count: int) -> None:
     assert tracks.confirmed.all()
 
 
-@settings(max_examples=150, deadline=None)
+@fuzz(100, 7000)
 @given(CONFIGS, st.lists(sane_frames(), min_size=1, max_size=12))
 def test_sane_frames_are_tracked(config: BotSortConfig, frames: list[dict[str, Any]]) -> None:
-    tracker = BotSort(config)
+    cores = BothCores(config)
     for frame in frames:
-        assert_sane(tracker.update(**frame), len(frame["scores"]))
+        assert_sane(cores.update(**frame), len(frame["scores"]))
 
 
-@settings(max_examples=150, deadline=None)
+@fuzz(100, 7000)
 @given(st.lists(st.one_of(sane_frames(), wild_frames()), min_size=1, max_size=8))
 def test_wild_frames_are_tracked_or_refused_without_a_trace(frames: list[dict[str, Any]]) -> None:
-    tracker, untouched = BotSort(), BotSort()
+    cores, untouched = BothCores(BotSortConfig()), BotSort()
     for frame in frames:
         try:
-            tracks = tracker.update(**frame)
+            tracks = cores.update(**frame)
         except InvalidInput:
             continue
         expected = untouched.update(**frame)
         np.testing.assert_array_equal(tracks.ids, expected.ids)
         np.testing.assert_array_equal(tracks.boxes_xyxy, expected.boxes_xyxy)
+
+
+@fuzz(60, 7000)
+@given(
+    st.sampled_from(["none", "none", "auto", "sparse_flow"]),
+    st.sampled_from(["frames", "timestamps"]),
+    st.sampled_from([None, 0.3]),
+    st.lists(crowded_frames(), min_size=1, max_size=6),
+)
+def test_crowds_at_any_time_and_of_any_size_are_tracked_or_refused(
+    camera_motion: str, clock: str, long_term: float | None, frames: list[dict[str, Any]]
+) -> None:
+    if camera_motion != "none":
+        pytest.importorskip("cv2")
+    config = BotSortConfig(
+        camera_motion=camera_motion,
+        clock=clock,
+        long_term_min_cosine=long_term,
+        long_term_lost_frames=0 if long_term is None else 1000,
+        long_term_reentry=long_term is None,
+        max_lost_frames=3,
+    )
+    cores, began = BothCores(config), 0.0
+    for frame in frames:
+        began += frame.pop("timestamp_s")
+        try:
+            tracks = cores.update(**frame, timestamp_s=began)
+        except InvalidInput:
+            began = np.nan_to_num(cores.trackers[0]._moment.timestamp_s or 0.0)
+            continue
+        assert_sane(tracks, len(frame["scores"]))
