@@ -13,7 +13,7 @@ from reidkit.runtime.engines.ncnn import load_network
 from reidkit.runtime.errors import ExportFailure, MissingDependency
 from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
 
-_EXTRAS = {"ncnn": "ncnn", "pnnx": "pnnx", "onnx": "export"}
+_EXTRAS = {"ncnn": "ncnn", "pnnx": "ncnn-export", "onnx": "ncnn-export"}
 
 
 class NcnnTarget:
