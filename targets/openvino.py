@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Literal
 
 from reidkit.calibration.quantization import Layout
-from reidkit.runtime.engines.openvino import precision_hint
+from reidkit.runtime.engines.openvino import LATENCY, PERFORMANCE, THROUGHPUT, precision_hint
 from reidkit.runtime.errors import ExportFailure, MissingDependency, TargetUnavailable
-from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
+from reidkit.targets.target import BuildJob, BuiltEngine, Option, Precision, read_options, refuse_precision
 
 _DEVICE = "CPU"
+
+
+def _performance(text: str) -> str:
+    if text not in (LATENCY, THROUGHPUT):
+        raise ValueError(text)
+    return text
 
 
 class OpenVinoTarget:
@@ -24,10 +32,17 @@ class OpenVinoTarget:
     name = "openvino"
     engine = "openvino"
     consumes: Literal["onnx", "exported_program"] = "onnx"
-    precisions = frozenset({Precision.FP32, Precision.FP16, Precision.BF16})
+    precisions = frozenset({Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8})
     by_hint = frozenset({Precision.BF16})
     int8_layout: Layout | None = Layout.HALVES
-    options = NO_OPTIONS
+    options: Mapping[str, Option] = MappingProxyType(
+        {
+            PERFORMANCE: Option(
+                about=f"{LATENCY}, the default: all threads on one batch; {THROUGHPUT}: a part of it on each thread",
+                read=_performance,
+            )
+        }
+    )
     portable = False
 
     def available(self) -> str | None:
@@ -61,7 +76,11 @@ class OpenVinoTarget:
             raise ExportFailure(f"OpenVINO {openvino.__version__} refuses the graph: {error}") from error
         return BuiltEngine(
             engine_file=engine_file.name,
-            toolchain={"openvino": openvino.__version__, "inference_precision": hint},
+            toolchain={
+                "openvino": openvino.__version__,
+                "inference_precision": hint,
+                PERFORMANCE: read_options(self, job.options).get(PERFORMANCE, LATENCY),
+            },
             precision_built=job.precision,
         )
 

@@ -17,6 +17,8 @@ _MAX_NORM_DEVIATION = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 0.1, "int8": 0.3}
 def self_check(engine: EngineBase, golden: Golden) -> None:
     """Embed the golden crops and hold the answers to the golden embeddings, by direction and by length.
 
+    All at once, or in each of the batch sizes that `engine` has to prove.
+
     Raises:
         EngineFailure: they differ; the message has the figures.
         ArtifactInvalid: this version knows no limits for the artifact's precision.
@@ -32,8 +34,11 @@ def self_check(engine: EngineBase, golden: Golden) -> None:
         crops = crops.transpose(0, 3, 1, 2)
     if engine.manifest.preprocessing.dtype != "uint8":
         crops = crops.astype(np.float32)
-    expected = golden.embeddings
-    found = engine.embed(input_tensor(engine.manifest.preprocessing, crops), normalize=False)
+    crops, expected = input_tensor(engine.manifest.preprocessing, crops), golden.embeddings
+    # A larger batch than there are crops has them several times.
+    rounds = [np.arange(size) % len(crops) for size in engine.sizes_to_prove or [len(crops)]]
+    found = np.concatenate([engine.embed(crops[rows], normalize=False) for rows in rounds])
+    expected = expected[np.concatenate(rounds)]
     found_norms, expected_norms = np.linalg.norm(found, axis=1), np.linalg.norm(expected, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):  # a NaN keeps no limit
         cosine = ((found * expected).sum(axis=1) / (found_norms * expected_norms)).min()

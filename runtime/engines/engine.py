@@ -74,6 +74,8 @@ class EngineBase(ABC):
 
     Attributes:
         device: what it really runs on, ``"cpu"`` unless `_load` says otherwise.
+        sizes_to_prove: batch sizes at which the golden crops have to pass on this box, where a library has other code
+            for each and is known to get it wrong; otherwise they pass all at once.
         runs_native_code: whether opening an artifact executes code from it, as a serialized TensorRT engine does;
             such artifacts open only when trusted.
     """
@@ -94,6 +96,7 @@ class EngineBase(ABC):
         self._crop_shape = crop_shape(manifest.preprocessing)
         self._dtype = np.dtype(manifest.preprocessing.dtype)
         self.device = "cpu"
+        self.sizes_to_prove: Sequence[int] = ()
         self._closed = False
         self._lock = Lock()
         self._load(folder, device=device, threads=threads)
