@@ -50,7 +50,7 @@ def test_openvino_reads_the_batchers_memory(tmp_path: Path) -> None:
         memory = engine.batch_memory(4)
         memory[:] = 7
         first = engine.embed(memory).copy()
-        tensor = engine._requests[4].get_input_tensor()  # type: ignore[attr-defined]
+        tensor = engine._request(4).get_input_tensor()  # type: ignore[attr-defined]
         assert tensor.data.ctypes.data == memory.ctypes.data
         memory[:, 0] = 200
         assert not np.allclose(first, engine.embed(memory))
