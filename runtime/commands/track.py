@@ -39,6 +39,12 @@ _PROGRESS_S = 0.2
     help="Frames per second. Without it what seqinfo.ini says, else the video.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for inference. Without it the library's choice.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="What the artifact runs on: cpu, cuda, gpu, npu, xnnpack, … as its engine calls it; auto is where it was judged.",
+)
 @click.option("--build", is_flag=True, help="Build the artifact's engine first where it has none that fits this box.")
 @click.option("--trust", is_flag=True, help="Run native code in the artifact even if it was built elsewhere.")
 @click.option("--max-frames", type=click.IntRange(min=1), help="Stop after so many frames.")
@@ -53,6 +59,7 @@ def track(
     draw: bool,
     fps: float | None,
     threads: int | None,
+    device: str,
     build: bool,
     trust: bool,
     max_frames: int | None,
@@ -75,6 +82,7 @@ def track(
         draw=draw,
         fps=fps,
         threads=threads,
+        device=device,
         build=build,
         trusted=trust,
         max_frames=max_frames,

@@ -159,6 +159,7 @@ class TensorRtBase(EngineBase):
 
     def _load(self, folder: Path, *, device: str, threads: int | None) -> None:
         index = device_index(device, engine=self.library)
+        self.device = f"cuda:{index}"
         purpose = f"Opening {self.manifest.name}"
         try:
             trt = import_module(self.library)

@@ -41,6 +41,7 @@ class TrackingJob:
         draw: also write the annotated video.
         fps: frames per second; None to find out.
         threads: threads for inference; None leaves it to the libraries.
+        device: what the artifact is to run on, as its engine calls it.
         build: have the artifact's engine built where it has none that fits this box.
         trusted: run native code in the artifact even if it was built elsewhere.
         max_frames: stop after so many; None for all.
@@ -55,6 +56,7 @@ class TrackingJob:
     draw: bool = False
     fps: float | None = None
     threads: int | None = None
+    device: str = "auto"
     build: bool = False
     trusted: bool = False
     max_frames: int | None = None
@@ -75,7 +77,7 @@ class Summary:
         frame_rate: frames per second of the input, and where that is known from (`frame_rate_source`).
         size: width and height in pixels.
         detector: network file and library that ran it, None with a detections file.
-        reid: artifact and its precision, None without appearance.
+        reid: artifact, its precision and the device that it ran on, None without appearance.
         files: what was written.
         warnings: what the user should know.
         interrupted: whether it was stopped before the end.
@@ -221,17 +223,22 @@ def _appearance(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | None,
 
 def _open(folder: str, job: TrackingJob) -> Engine:
     try:
-        return open_artifact(folder, threads=job.threads, trusted=job.trusted)
+        return open_artifact(folder, device=job.device, threads=job.threads, trusted=job.trusted)
     except (EngineNotBuilt, ArtifactUntrusted):
         if not job.build:
             raise
     build_engine(folder)
-    return open_artifact(folder, threads=job.threads)
+    return open_artifact(folder, device=job.device, threads=job.threads)
 
 
 def _engine_facts(engine: Engine) -> dict[str, str]:
     manifest = engine.manifest
-    return {"artifact": manifest.name, "engine": manifest.engine, "precision": manifest.precision.built}
+    return {
+        "artifact": manifest.name,
+        "engine": manifest.engine,
+        "precision": manifest.precision.built,
+        "device": engine.device,
+    }
 
 
 def _make_folder(folder: Path) -> None:

@@ -269,7 +269,7 @@ def test_the_settings_may_name_the_model_and_its_width(
         )
 
     named = summary_of(attempt(f"schema: mivolo\nmodel: {artifact}\nembedding_dim: 12\n"), tmp_path / "out")
-    assert named["reid"] == {"artifact": "tiny", "engine": "onnxruntime", "precision": "fp32"}
+    assert named["reid"] == {"artifact": "tiny", "engine": "onnxruntime", "precision": "fp32", "device": "cpu"}
     overridden = attempt("schema: mivolo\nmodel: elsewhere\nembedding_dim: 12\n", "--reid", artifact)
     assert summary_of(overridden, tmp_path / "out")["reid"] == named["reid"]
     other_width = attempt("schema: mivolo\nembedding_dim: 512\n", "--reid", artifact)
