@@ -43,7 +43,7 @@ _PROGRESS_S = 0.2
     "--device",
     default="auto",
     show_default=True,
-    help="What the artifact runs on: cpu, cuda, gpu, npu, xnnpack, … as its engine calls it; auto is where it was judged.",
+    help="What the artifact runs on, as its engine calls it: cpu, gpu, cuda:1, …",
 )
 @click.option("--build", is_flag=True, help="Build the artifact's engine first where it has none that fits this box.")
 @click.option("--trust", is_flag=True, help="Run native code in the artifact even if it was built elsewhere.")
