@@ -1,0 +1,169 @@
+"""`reidkit tune`: the tracker's settings for a site, from a sequence that somebody labelled there."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from reidkit.calibration.tuning import Tuning, record, tune
+from reidkit.calibration.tuning.recording import pieces_of
+from reidkit.runtime import BotSortConfig, open_artifact
+from reidkit.runtime.commands.shell import (
+    INTERRUPTED,
+    ProgressLine,
+    ReidkitCommand,
+    json_option,
+    print_json,
+    stop_signals,
+)
+from reidkit.runtime.errors import GateFailure
+from reidkit.runtime.tracking.translation import translate
+from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.video.sequence_info import find_sequence_info
+
+_path = click.Path(path_type=Path)
+
+
+@click.command("tune", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--input", "sources", type=_path, multiple=True, required=True, help="Video or MOTChallenge sequence; repeatable."
+)
+@click.option("--detections", type=_path, multiple=True, help="Its boxes; as often as --input. [default: det/det.txt]")
+@click.option("--gt", "truths", type=_path, multiple=True, help="Its ground truth; likewise. [default: gt/gt.txt]")
+@click.option("--reid", required=True, help="Artifact folder, or 'none'.")
+@click.option("--tracker", default="botsort.yaml", show_default=True, help="Settings to begin with.")
+@click.option("--output", type=_path, required=True, help="Settings file to write, e.g. gate.yaml.")
+@click.option(
+    "--metric", type=click.Choice(["HOTA", "IDF1", "MOTA"]), default="HOTA", show_default=True, help="To be raised."
+)
+@click.option("--trials", type=click.IntRange(min=1), default=60, show_default=True, help="Of each search.")
+@click.option(
+    "--folds", type=click.IntRange(min=2), default=3, show_default=True, help="Pieces to hold out in turn, at least."
+)
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Time budget.  [default: none]")
+@click.option("--fps", type=click.FloatRange(min=0.01, max=10_000), help="Frames per second.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the searches.")
+@json_option
+def tune_settings(
+    sources: tuple[Path, ...],
+    detections: tuple[Path, ...],
+    truths: tuple[Path, ...],
+    reid: str,
+    tracker: str,
+    output: Path,
+    metric: str,
+    trials: int,
+    folds: int,
+    minutes: float | None,
+    fps: float | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Search the tracker's settings on labelled sequences of your own, and say what of the gain is to be expected.
+
+    The expected score is cross-validated: of pieces that had no part in the search for what they were tracked with.
+    Where it is not above that of the settings given, nothing is written and the exit code is 3.
+    """
+    for given, option in ((detections, "--detections"), (truths, "--gt")):
+        if given and len(given) != len(sources):
+            raise click.UsageError(f"{option} is given {len(given)} times, --input {len(sources)} times")
+    boxes: list[Path | None] = [*detections] or [None] * len(sources)
+    labels: list[Path | None] = [*truths] or [None] * len(sources)
+    info = find_sequence_info(sources[0], boxes[0])
+    config = BotSortConfig.load(tracker, frame_rate=fps or (info.frame_rate if info else None))
+    if reid == "none":
+        config = replace(config, with_reid=False)
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_signals())
+        line = stack.enter_context(ProgressLine())
+        engine = stack.enter_context(open_artifact(reid)) if config.with_reid else None
+        takes = [
+            record(
+                source,
+                detections=box_file,
+                truth=truth_file,
+                engine=engine,
+                config=config,
+                on_frame=lambda index, source=source: line.write(f"{source}: frame {index}"),  # type: ignore[misc]
+                should_stop=stop.is_set,
+            )
+            for source, box_file, truth_file in zip(sources, boxes, labels, strict=True)
+        ]
+        if stop.is_set():
+            raise SystemExit(INTERRUPTED)
+        pieces = pieces_of(takes, folds)
+        in_all = trials * (len(pieces) + 1)
+        tuning = tune(
+            pieces,
+            config,
+            metric=metric,
+            trials=trials,
+            seed=seed,
+            max_seconds=None if minutes is None else 60 * minutes,
+            on_trial=lambda number, best: line.write(f"trial {number} of {in_all}, {metric} {best:.2f}"),
+            should_stop=stop.is_set,
+        )
+    if tuning.verdict.holds:
+        with whole_file(output) as temporary:
+            temporary.write_text(_file(tuning, sources, tracker), encoding="utf-8")
+    if as_json:
+        print_json(_report(tuning, output))
+    else:
+        click.echo(_text(tuning, output))
+    if not tuning.verdict.holds:
+        raise GateFailure(
+            f"no win here: {metric} {tuning.verdict.expected:.2f} is to be expected of tuned settings, "
+            f"{tuning.verdict.given:.2f} of those given",
+            remedy=f"keep {tracker}, or give more labelled sequences",
+        )
+
+
+def _file(tuning: Tuning, sources: tuple[Path, ...], tracker: str) -> str:
+    """The settings with their figures above them."""
+    verdict = tuning.verdict
+    settings: dict[str, Any] = {"schema": "reidkit", **translate(tuning.config, "reidkit").settings}
+    if (frames := settings.pop("max_lost_frames", None)) is not None:
+        settings["max_lost_s"] = round(frames / tuning.config.frame_rate, 3)
+    head = [
+        f"Found by `reidkit tune` in {tuning.trials} trials on {', '.join(source.name for source in sources)},",
+        f"beginning with {Path(tracker).name} at {tuning.config.frame_rate:g} frames/s. {tuning.metric}, mean of",
+        f"{len(tuning.pieces)} pieces: {verdict.given:.2f} with those, {verdict.found:.2f} with these; to be expected",
+        f"elsewhere, by cross-validation: {verdict.expected:.2f}.",
+    ]
+    return "".join(f"# {text}\n" for text in head) + yaml.safe_dump(settings, sort_keys=False)
+
+
+def _report(tuning: Tuning, output: Path) -> dict[str, Any]:
+    verdict = tuning.verdict
+    return {
+        "output": str(output) if verdict.holds else None,
+        "metric": tuning.metric,
+        "given": verdict.given,
+        "found": verdict.found,
+        "expected": verdict.expected,
+        "settings": tuning.settings,
+        "pieces": tuning.pieces,
+        "trials": tuning.trials,
+    }
+
+
+def _text(tuning: Tuning, output: Path) -> str:
+    rows: list[tuple[str, ...]] = [("", "frames", "given", "found", "expected")]
+    rows += [
+        (piece["name"], str(piece["frames"]), *(f"{piece[key]:.2f}" for key in ("given", "found", "expected")))
+        for piece in tuning.pieces
+    ]
+    verdict = tuning.verdict
+    rows.append(("mean", "", *(f"{score:.2f}" for score in (verdict.given, verdict.found, verdict.expected))))
+    width = max(len(row[0]) for row in rows)
+    lines = [f"{tuning.metric} in percent, {tuning.trials} trials"]
+    lines += [f"  {row[0]:<{width}}" + "".join(f"{cell:>10}" for cell in row[1:]) for row in rows]
+    lines += [f"  {name}: {value:g}" for name, value in tuning.settings.items()]
+    if verdict.holds:
+        lines.append(f"-> {output}")
+    return "\n".join(lines)

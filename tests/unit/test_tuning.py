@@ -1,0 +1,77 @@
+"""`reidkit tune`: settings that fit a labelled sequence, and the truth about their gain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("optuna", reason="needs the extra 'tune'")
+pytest.importorskip("av", reason="needs the extra 'video'")
+
+from reidkit.calibration.commands.tune import tune_settings
+from reidkit.calibration.street.sequence import write_sequence
+from reidkit.calibration.street.street import Street, StreetConfig
+from reidkit.calibration.tuning import record, search, tune
+from reidkit.calibration.tuning.recording import pieces_of
+from reidkit.runtime.tracking import BotSortConfig
+
+TOO_STRICT = BotSortConfig(with_reid=False, high_score=0.95, new_track_score=0.97, frame_rate=15)
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tune") / "street"
+    write_sequence(Street(StreetConfig(people=6, frames=60)), folder, images=True, on_frame=lambda number: None)
+    return folder
+
+
+def test_settings_that_miss_everybody_are_found_better_ones(street: Path) -> None:
+    take = record(street, detections=None, truth=None, engine=None, config=TOO_STRICT)
+    assert take.frames == 60
+    tuning = tune(pieces_of([take], 2), TOO_STRICT, metric="IDF1", trials=4)
+    assert tuning.trials == 3 * 4
+    assert tuning.verdict.holds
+    assert tuning.verdict.found > tuning.verdict.given
+    again = [piece.scores(tuning.config)["IDF1"] for piece in pieces_of([take], 2)]
+    assert [piece["found"] for piece in tuning.pieces] == again
+
+
+def test_pieces_cover_the_sequence_once(street: Path) -> None:
+    take = record(street, detections=None, truth=None, engine=None, config=TOO_STRICT)
+    pieces = take.split(4)
+    assert [piece.frames for piece in pieces] == [15] * 4
+    assert sum(len(piece.truth) for piece in pieces) == len(take.truth)
+
+
+def test_the_command_writes_settings_that_load(street: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.yaml"
+    start.write_text("schema: reidkit\nhigh_score: 0.95\nnew_track_score: 0.97\n")
+    arguments = ["--input", street, "--reid", "none", "--tracker", start, "--folds", 2, "--trials", 3, "--json"]
+    result = run(*arguments, "--output", tmp_path / "gate.yaml")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.output)
+    config = BotSortConfig.load(tmp_path / "gate.yaml", frame_rate=15)
+    assert config.high_score == report["settings"]["high_score"]
+    assert not config.with_reid
+    assert f"{report['expected']:.2f}" in (tmp_path / "gate.yaml").read_text()
+
+
+def test_no_win_is_said_and_nothing_written(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "SEARCHED", {"match_cost": search.Range(0.01, 0.02)})
+    result = run("--input", street, "--reid", "none", "--folds", 2, "--trials", 2, "--output", tmp_path / "gate.yaml")
+    assert result.exit_code == 3
+    assert "no win here" in result.output
+    assert not (tmp_path / "gate.yaml").exists()
+
+
+def test_missing_labels_are_named(street: Path, tmp_path: Path) -> None:
+    result = run("--input", street / "img1", "--reid", "none", "--output", tmp_path / "gate.yaml")
+    assert result.exit_code == 1
+    assert "--detections" in result.output
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(tune_settings, [str(argument) for argument in arguments])
