@@ -32,6 +32,8 @@ def explain_settings(tracker: str, artifact: Path | None, schema: str | None, fp
     config = BotSortConfig.load(tracker, schema=schema, frame_rate=fps)
     spoken = schema or schema_of(tracker)
     manifest = None if artifact is None else read_artifact(artifact)[0]
+    if manifest is not None:
+        config = config.resolved(manifest)
     explanation = explain(config, manifest)
     others = {name: translate(config, name) for name in SCHEMAS if name != spoken}
     if as_json:

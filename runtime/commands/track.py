@@ -126,7 +126,7 @@ def _text(summary: Summary, output: Path) -> str:
         counts = summary.appearance
         lines.append(
             f"appearance decided {counts['decided']} matches, changed {counts['changed']}, vetoed {counts['vetoed']}; "
-            f"{summary.crops} crops by {summary.reid['artifact']}"
+            f"{summary.crops} crops by {summary.reid['artifact']}, {summary.crops_saved} saved"
         )
     lines += [f"-> {output / name}" for name in summary.files]
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from reidkit.runtime.batching import CropBatcher, Ticket
 from reidkit.runtime.detectors import Detections
 from reidkit.runtime.engines import Engine, have_pixels
 from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.pipeline.budget import crops_within
 from reidkit.runtime.tracking import BotSort, Tracks
 from reidkit.runtime.video.sources import Frame
 
@@ -83,13 +84,14 @@ class MultiCameraTracker:
         Raises:
             ReidkitError: a source, a detector, the engine or a tracker of one camera failed; the others are stopped.
         """
+        at_most = [crops_within(self._engine, camera.tracker.config.economy_max_ms) for camera in self._cameras]
         batcher = self._batcher or CropBatcher(self._engine)
         results: Queue[tuple[int, Frame, Tracks]] = Queue(2 * len(self._cameras))
         stop = Event()
 
         def follow(number: int) -> None:
             try:
-                for frame, tracks in self._follow(number, batcher, stop):
+                for frame, tracks in self._follow(number, batcher, stop, at_most=at_most[number]):
                     results.put((number, frame, tracks))
             except BaseException:
                 stop.set()
@@ -108,12 +110,22 @@ class MultiCameraTracker:
         for camera in running:
             camera.result()
 
-    def _follow(self, number: int, batcher: CropBatcher, stop: Event) -> Generator[tuple[Frame, Tracks], None, None]:
-        """One camera's frames, each tracked when the next has been submitted."""
+    def _follow(
+        self, number: int, batcher: CropBatcher, stop: Event, *, at_most: int | None
+    ) -> Generator[tuple[Frame, Tracks], None, None]:
+        """One camera's frames, each tracked when the next has been submitted.
+
+        What an economical tracker wants of a frame depends on the one before, which is tracked first then: detecting
+        still goes on beside the engine, cutting does not.
+        """
         camera = self._cameras[number]
         before: _Seen | None = None
         for frame in camera.source:
-            seen = self._see(number, frame, batcher)
+            detections = camera.detect(frame)
+            if before is not None and camera.tracker.config.is_economical:
+                yield before.frame, self._track(camera.tracker, before)
+                before = None
+            seen = self._submit(number, frame, detections, batcher, at_most=at_most)
             if before is not None:
                 yield before.frame, self._track(camera.tracker, before)
             before = seen
@@ -122,11 +134,18 @@ class MultiCameraTracker:
         if before is not None:
             yield before.frame, self._track(camera.tracker, before)
 
-    def _see(self, number: int, frame: Frame, batcher: CropBatcher) -> _Seen:
-        """Detect, and have cut what the tracker will want to see: that depends on its settings, not on its state."""
-        camera = self._cameras[number]
-        detections = camera.detect(frame)
-        wanted = camera.tracker.wanted(detections.boxes_xyxy, detections.scores, classes=detections.classes)
+    def _submit(
+        self, number: int, frame: Frame, detections: Detections, batcher: CropBatcher, *, at_most: int | None
+    ) -> _Seen:
+        """Have cut what the tracker wants to see."""
+        wanted = self._cameras[number].tracker.wanted(
+            detections.boxes_xyxy,
+            detections.scores,
+            classes=detections.classes,
+            frame=frame.image,
+            timestamp_s=frame.timestamp_s,
+            at_most=at_most,
+        )
         height, width = frame.image.shape[:2]
         rows = wanted[have_pixels(detections.boxes_xyxy[wanted], height=height, width=width)]
         ticket = batcher.submit(frame.image, detections.boxes_xyxy[rows], camera=number)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reidkit.runtime.artifact import Manifest
 from reidkit.runtime.detectors import Detections, open_detector
 from reidkit.runtime.engines import Engine, build_engine, open_artifact
 from reidkit.runtime.errors import ArtifactUntrusted, EngineNotBuilt, InvalidConfig, InvalidFile, InvalidInput
@@ -74,6 +75,7 @@ class Summary:
         people: distinct ids.
         boxes: lines of `tracks.txt`.
         crops: boxes that were embedded.
+        crops_saved: boxes that might have been embedded too and were not worth it.
         frame_rate: frames per second of the input, and where that is known from (`frame_rate_source`).
         size: width and height in pixels.
         detector: network file and library that ran it, None with a detections file.
@@ -90,6 +92,7 @@ class Summary:
     people: int
     boxes: int
     crops: int
+    crops_saved: int
     frame_rate: float
     frame_rate_source: str
     size: tuple[int, int]
@@ -170,6 +173,7 @@ def run(
             people=len(recording.ids),
             boxes=recording.boxes,
             crops=session.crops,
+            crops_saved=tracker.appearance.spared,
             frame_rate=frame_rate,
             frame_rate_source=rate_source,
             size=recording.size,
@@ -201,7 +205,7 @@ def _frame_rate(job: TrackingJob, source: Source) -> tuple[float, str]:
 def _appearance(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | None, BotSortConfig, list[str]]:
     """The engine that the job and its settings agree on, the settings to use with it, and what to tell about it."""
     if job.reid == NO_REID:
-        return None, dataclasses.replace(config, with_reid=False), []
+        return None, dataclasses.replace(config, with_reid=False, auto=()), []
     if not config.with_reid:
         unused = [] if job.reid is None else [f"{job.tracker} says with_reid: false, so {job.reid} is not used"]
         return None, config, unused
@@ -211,14 +215,21 @@ def _appearance(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | None,
             f"{job.tracker} tracks by appearance, but no artifact is named", remedy="give --reid DIR or --reid none"
         )
     engine = _open(folder, job)
-    if config.embedding_dim not in (None, engine.embedding_dim):
+    try:
+        return engine, _for_artifact(config, engine.manifest, job), []
+    except InvalidConfig:
         engine.close()
+        raise
+
+
+def _for_artifact(config: BotSortConfig, manifest: Manifest, job: TrackingJob) -> BotSortConfig:
+    """The settings as they are with this artifact. Raises `InvalidConfig` where they do not fit it."""
+    if config.embedding_dim not in (None, manifest.embedding.dim):
         raise InvalidConfig(
-            f"{job.tracker} says embedding_dim: {config.embedding_dim}, "
-            f"{engine.manifest.name} gives {engine.embedding_dim}",
+            f"{job.tracker} says embedding_dim: {config.embedding_dim}, {manifest.name} gives {manifest.embedding.dim}",
             remedy="correct one or name another artifact",
         )
-    return engine, config, []
+    return config.resolved(manifest)
 
 
 def _open(folder: str, job: TrackingJob) -> Engine:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reidkit.runtime.detectors import Detections
 from reidkit.runtime.engines import Engine, have_pixels
+from reidkit.runtime.pipeline.budget import crops_within
 from reidkit.runtime.tracking import BotSort, Tracks
 from reidkit.runtime.video.sources import Frame
 
@@ -37,6 +38,7 @@ class TrackingSession:
         self._tracker = tracker
         self._detect = detect
         self._engine = engine
+        self._at_most = None if engine is None else crops_within(engine, tracker.config.economy_max_ms)
         self.total_ms = dict.fromkeys(STAGES, 0.0)
         self.crops = 0
 
@@ -75,7 +77,14 @@ class TrackingSession:
         if self._engine is None:
             return None, None
         with self.timed("crop"):
-            wanted = self._tracker.wanted(seen.boxes_xyxy, seen.scores, classes=seen.classes)
+            wanted = self._tracker.wanted(
+                seen.boxes_xyxy,
+                seen.scores,
+                classes=seen.classes,
+                frame=frame.image,
+                timestamp_s=frame.timestamp_s,
+                at_most=self._at_most,
+            )
             height, width = frame.image.shape[:2]
             rows = wanted[have_pixels(seen.boxes_xyxy[wanted], height=height, width=width)]
             batch = self._engine.cut(frame.image, seen.boxes_xyxy[rows])

@@ -7,9 +7,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reidkit.runtime.errors import InvalidConfig
+from reidkit.runtime.tracking.auto_thresholds import check_auto, resolved
+from reidkit.runtime.tracking.classes import contradiction_in, read_class_thresholds
+from reidkit.runtime.tracking.regions import Region, read_regions
+
+if TYPE_CHECKING:
+    from reidkit.runtime.artifact import Manifest
 
 CAMERA_MOTIONS = ("none", "auto", "sparse_flow", "orb", "ecc", "file")
 
@@ -59,12 +65,20 @@ class BotSortConfig:
             appearance alone; a file may say `long_term_lost_s`, in seconds.
         long_term_reentry: whether who was lost at the border of the picture may be recognised. False: they have left,
             and whoever comes in is new; `BotSort.update` then needs the frames.
+        class_thresholds: None, or by class number the values of its own of `high_score`, `low_score`, `new_track_score`
+            and `min_embedding_score`.
+        other_class_penalty: taken off the IoU of a track and a detection of another class; 1: they are never matched.
+            Above 0 nobody lost is recognised by appearance alone in another class.
+        class_vote: a track keeps the class that most of its detections had, by score; False: the last one's.
+        ignored_regions: polygons; detections whose feet are in one are left out. Corners ``(x, y)`` that all lie within
+            0 and 1 are shares of the picture, and `BotSort.update` then needs the frames; else they are pixels.
         frame_rate: frames per second that times are reckoned with.
         core: what associates: ``"numpy"``, or ``"native"``, the same to the bit in C++. See `NativeCore`.
         clock: what passes between two updates: ``"frames"``, one frame, as in the authors' code; or ``"timestamps"``,
             as many as their timestamps say (dropped frames, a rate that changes), in ages and predictions.
         reid_model: artifact or backbone the file names; None: none.
         embedding_dim: width that the artifact must have; None: any.
+        auto: cosines that the artifact is asked for, see `resolved`; a file says ``min_cosine: auto``.
     """
 
     high_score: float = 0.6
@@ -100,11 +114,16 @@ class BotSortConfig:
     long_term_max_speed: float = 2.0
     long_term_lost_frames: int = 0
     long_term_reentry: bool = True
+    class_thresholds: dict[int, dict[str, float]] | None = None
+    other_class_penalty: float = 0.0
+    class_vote: bool = False
+    ignored_regions: tuple[Region, ...] = ()
     frame_rate: float = 30.0
     clock: str = "frames"
     core: str = "numpy"
     reid_model: str | None = None
     embedding_dim: int | None = None
+    auto: tuple[str, ...] = ()
 
     @property
     def is_economical(self) -> bool:
@@ -113,11 +132,25 @@ class BotSortConfig:
             bool(self.economy_refresh_frames) or self.economy_max_crops is not None or self.economy_max_ms is not None
         )
 
+    def resolved(self, manifest: Manifest) -> BotSortConfig:
+        """These settings with the artifact's own recommendation for each of `auto`.
+
+        Raises:
+            InvalidConfig: it has none for one of them.
+        """
+        return resolved(self, manifest)
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ignored_regions", read_regions(self.ignored_regions))
+        if self.class_thresholds is not None:
+            object.__setattr__(self, "class_thresholds", read_class_thresholds(self.class_thresholds))
+        object.__setattr__(self, "auto", check_auto(self.auto))
         for field in dataclasses.fields(self):
             self._check(field.name, str(field.type), getattr(self, field.name))
         if self.low_score > self.high_score:
             raise InvalidConfig(f"low_score {self.low_score:g} is above high_score {self.high_score:g}")
+        if (contradiction := contradiction_in(self)) is not None:
+            raise InvalidConfig(contradiction)
         if self.camera_motion not in CAMERA_MOTIONS:
             raise InvalidConfig(f"camera_motion is one of {', '.join(CAMERA_MOTIONS)}, not {self.camera_motion!r}")
         if self.clock not in ("frames", "timestamps"):
@@ -160,7 +193,7 @@ class BotSortConfig:
         if wanted == "float":
             fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         else:
-            fits = type(value).__name__ == wanted
+            fits = type(value).__name__ == wanted.partition("[")[0]
         if not fits:
             raise InvalidConfig(f"{name} must be of type {wanted}, found {value!r}")
         if name in _RANGES and not _RANGES[name][0] <= value <= _RANGES[name][1]:  # type: ignore[operator]
@@ -196,6 +229,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "long_term_history": (1, 1000),
     "long_term_max_speed": (0, 1000),
     "long_term_lost_frames": (0, 1_000_000),
+    "other_class_penalty": (0, 1),
     "frame_rate": (0.01, 10_000),
     "embedding_dim": (1, 1_000_000),
 }

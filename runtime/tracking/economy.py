@@ -17,7 +17,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.runtime.tracking.association import iou
+from reidkit.runtime.native import iou_distance
+from reidkit.runtime.tracking.classes import keep_apart
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.moment import Moment
 from reidkit.runtime.tracking.observation import Observation
@@ -60,7 +61,9 @@ def _clear_and_age(
     """(K,) whether overlap alone will do, and (K,) frames since the appearance of the likeliest track was renewed."""
     if not tracks.size or not candidates.size:
         return np.zeros(candidates.size, np.bool_), np.full(candidates.size, np.inf)
-    overlap = iou(_boxes_ahead(table, tracks, moment.steps), observation.boxes_xyxy[candidates])
+    distance = iou_distance(_boxes_ahead(table, tracks, moment.steps), observation.boxes_xyxy[candidates])
+    keep_apart(distance, config.other_class_penalty, table.class_id[tracks], observation.classes[candidates])
+    overlap = 1 - distance
     best, columns = overlap.argmax(axis=0), np.arange(candidates.size)
     leading, others = overlap[best, columns], overlap[best]
     overlap[best, columns] = others[columns, columns] = 0

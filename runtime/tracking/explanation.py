@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reidkit.runtime.artifact import Manifest
 from reidkit.runtime.tracking.config import BotSortConfig
+from reidkit.runtime.tracking.regions import is_in_shares
 
 OPEN_COSINE = 0.4  # OSNet x0.25 finds two in three pairs of different people at least this much alike (Market-1501)
 CLOSED_COSINE = 0.98  # crops of one person seldom are
@@ -38,6 +39,8 @@ class Explanation:
 def explain(config: BotSortConfig, manifest: Manifest | None = None) -> Explanation:
     """What `config` does, with the artifact of `manifest` if there is one."""
     gates = [*_detection_gates(config), *_association_gates(config), *_life_gates(config), *_frame_facts(config)]
+    for name, value in (manifest.thresholds or {} if manifest is not None else {}).items():
+        gates.append(Gate("artifact", f"recommends {name}", f"{value:g}"))
     return Explanation(gates, _warnings(config, manifest), _notes(config))
 
 
@@ -61,8 +64,30 @@ def _detection_gates(config: BotSortConfig) -> list[Gate]:
     ]
     if config.with_reid:
         embedded = max(high, config.min_embedding_score)
-        gates.append(Gate("detections", "cut and embedded", f"score >= {embedded:g}"))
+        gates.append(Gate("detections", "cut and embedded", f"score >= {embedded:g}{_economy(config)}"))
+    for number, own in (config.class_thresholds or {}).items():
+        conditions = ", ".join(f"{name} {score:g}" for name, score in own.items())
+        gates.append(Gate("detections", f"class {number}: its own thresholds", conditions))
+    for region in config.ignored_regions:
+        unit = "shares of the picture" if is_in_shares(region) else "pixels"
+        corners = " ".join(f"({x:g}, {y:g})" for x, y in region)
+        gates.append(Gate("detections", "left out", f"feet within {corners}, {unit}"))
     return gates
+
+
+def _economy(config: BotSortConfig) -> str:
+    """What of those that may be embedded is."""
+    condition = ""
+    if config.economy_refresh_frames:
+        condition = (
+            f", if a rival's IoU is within {config.economy_margin:g} or the track's last embedding is "
+            f"{config.economy_refresh_frames} frames old"
+        )
+    if config.economy_max_crops is not None:
+        condition += f", {config.economy_max_crops} a frame at the most"
+    if config.economy_max_ms is not None:
+        condition += f", what takes {config.economy_max_ms:g} ms a frame at the most"
+    return condition
 
 
 def _association_gates(config: BotSortConfig) -> list[Gate]:
@@ -78,7 +103,12 @@ def _association_gates(config: BotSortConfig) -> list[Gate]:
             condition += f", for {config.long_term_lost_frames / config.frame_rate:.3g} s"
         if not config.long_term_reentry:
             condition += ", unless lost at the border of the picture"
+        if config.other_class_penalty:
+            condition += ", in the same class"
         gates.append(Gate("long-term (lost)", "recognised by appearance alone", condition))
+    if config.other_class_penalty:
+        condition = "never" if config.other_class_penalty == 1 else f"IoU less {config.other_class_penalty:g}"
+        gates.append(Gate("all", "matched with another class", condition))
     return gates
 
 
@@ -105,6 +135,8 @@ def _life_gates(config: BotSortConfig) -> list[Gate]:
 
 def _frame_facts(config: BotSortConfig) -> list[Gate]:
     facts = [Gate("camera motion", "estimated", config.camera_motion), Gate("clock", "counts", config.clock)]
+    if config.class_vote:
+        facts.append(Gate("class", "a track's", "that of most of its detections, by score"))
     if config.with_reid:
         condition = f"{config.ema_weight:g} of the old, {1 - config.ema_weight:g} of the new"
         facts.append(Gate("appearance", "a track's moving average", condition))
@@ -119,7 +151,10 @@ def _warnings(config: BotSortConfig, manifest: Manifest | None) -> list[str]:
         if config.long_term_min_cosine is not None:
             warnings.append("the long-term stage is off: it needs with_reid")
         return warnings
-    warnings = []
+    warnings = [
+        f"{name}: auto is for an artifact to say: name it by --artifact, here its default is shown"
+        for name in config.auto
+    ]
     cosine, iou = effective_min_cosine(config), config.min_iou_for_appearance
     if cosine >= CLOSED_COSINE:
         warnings.append(f"ReID is in effect off: cos >= {cosine:g} is hardly ever reached by one person's crops")

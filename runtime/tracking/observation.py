@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.native import unit_embeddings
+from reidkit.runtime.tracking.classes import threshold
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.kalman import measurements
+from reidkit.runtime.tracking.regions import standing_in
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -46,9 +48,14 @@ class Observation:
 
     @staticmethod
     def read(
-        config: BotSortConfig, boxes_xyxy: ArrayLike, scores: ArrayLike, *, classes: ArrayLike | None
+        config: BotSortConfig,
+        boxes_xyxy: ArrayLike,
+        scores: ArrayLike,
+        *,
+        classes: ArrayLike | None,
+        size: tuple[int, int] | None = None,
     ) -> Observation:
-        """Check and split detections; arguments and errors as for `BotSort.update`."""
+        """Check and split detections; arguments and errors as for `BotSort.update`, `size` is the picture's."""
         boxes = _array(boxes_xyxy, "boxes_xyxy")
         count = len(boxes)
         if boxes.shape == (0,):
@@ -66,20 +73,26 @@ class Observation:
         if not ((confidences >= 0) & (confidences <= 1)).all():
             row = int(np.flatnonzero(~((confidences >= 0) & (confidences <= 1)))[0])
             raise InvalidInput(f"scores must lie within 0 and 1, row {row} is {confidences[row]}")
-        is_high = confidences >= config.high_score
+        labels = labels.astype(np.int64, copy=False)
+        is_high = confidences >= threshold(config, "high_score", labels)
+        is_low = ~is_high & (confidences > threshold(config, "low_score", labels))
+        if config.ignored_regions:
+            matters = ~standing_in(config.ignored_regions, boxes, size=size)
+            is_high &= matters
+            is_low &= matters
         return Observation(
             boxes_xyxy=boxes,
             measured=measured,
             scores=confidences,
-            classes=labels.astype(np.int64, copy=False),
+            classes=labels,
             high=np.flatnonzero(is_high),
-            low=np.flatnonzero(~is_high & (confidences > config.low_score)),
+            low=np.flatnonzero(is_low),
             embedding_rows=np.full(count, -1, np.int64),
         )
 
     def embeddable(self, config: BotSortConfig) -> Indices:
         """Rows that may carry an embedding, ascending."""
-        return self.high[self.scores[self.high] >= config.min_embedding_score]
+        return self.high[self.scores[self.high] >= threshold(config, "min_embedding_score", self.classes[self.high])]
 
     def read_embeddings(
         self, config: BotSortConfig, embeddings: ArrayLike | None, embedded: ArrayLike | None, *, width: int | None

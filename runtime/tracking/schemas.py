@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from reidkit.runtime.errors import InvalidConfig, InvalidFile, did_you_mean
+from reidkit.runtime.tracking.auto_thresholds import AUTO, AUTO_FIELDS, check_auto
 from reidkit.runtime.tracking.config import BotSortConfig
 
 Fields = dict[str, Any]
@@ -71,14 +72,26 @@ def convert(schema: str, mapping: Mapping[str, Any], *, frame_rate: float | None
         raise InvalidConfig("max_age and track_buffer both say how long a lost track is kept", remedy="keep one")
     rate = _rate(given.pop("frame_rate", 30.0) if frame_rate is None else frame_rate)
     given.pop("frame_rate", None)
+    auto = _left_to_the_artifact(given, table.keys)
     settings = {**table.defaults, **given}
-    fields: Fields = {"frame_rate": rate}
+    fields: Fields = {"frame_rate": rate, "auto": auto}
     for key, value in settings.items():
         fields |= table.keys[key].to(_typed(key, value, table.keys[key].kind))
     fields |= table.together(settings)
     if "track_buffer" in settings:
         fields["max_lost_frames"] = int(rate / 30.0 * settings["track_buffer"])  # it counts frames at 30 frames/s
+    if "min_cosine" in auto:
+        fields["unconfirmed_min_cosine"] = None  # the same
     return BotSortConfig(**fields)
+
+
+def _left_to_the_artifact(given: Fields, keys: Mapping[str, _Key]) -> tuple[str, ...]:
+    """Take the thresholds that say ``auto`` out of `given`; return the fields that they mean."""
+    fields: list[str] = []
+    for key in [key for key, value in given.items() if value == AUTO and keys[key].kind is float]:
+        del given[key]
+        fields += [name for name in keys[key].to(0.5) if name in AUTO_FIELDS] or check_auto([key])
+    return tuple(fields)
 
 
 def _read(path: str | Path) -> tuple[Fields, str | None]:
@@ -126,9 +139,11 @@ _IN_SECONDS = {
 
 
 def _native(mapping: Mapping[str, Any], *, frame_rate: float | None) -> BotSortConfig:
-    known = {field.name for field in dataclasses.fields(BotSortConfig)}
+    known = {field.name for field in dataclasses.fields(BotSortConfig)} - {"auto"}
     _refuse_unknown("reidkit", mapping, known | _IN_SECONDS.keys())
-    fields = dict(mapping)
+    auto = [name for name, value in mapping.items() if value == AUTO and name != "camera_motion"]
+    fields = {name: value for name, value in mapping.items() if name not in auto}
+    fields["auto"] = check_auto(auto)
     fields["frame_rate"] = rate = _rate(fields.get("frame_rate", 30.0) if frame_rate is None else frame_rate)
     for key, field in _IN_SECONDS.items():
         if key in fields:

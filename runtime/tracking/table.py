@@ -21,6 +21,7 @@ _COLUMNS: dict[str, tuple[type, tuple[int, ...]]] = {
     "last_frame": (np.int64, ()),
     "score": (np.float64, ()),
     "class_id": (np.int64, ()),
+    "class_lead": (np.float64, ()),
     "detection_index": (np.int64, ()),
     "position": (np.float64, (4,)),
     "velocity": (np.float64, (4,)),
@@ -40,6 +41,7 @@ class TrackTable:
         count: number of tracks.
         id, state, confirmed, start_frame, last_frame, score, class_id, detection_index: (C,) bookkeeping; C is the
             capacity.
+        class_lead: (C,) by what sum of scores `class_id` leads, see `classes.vote`; 0 without a vote.
         position: (C, 4) centre x, centre y, width, height in pixels.
         velocity: (C, 4) the same per frame.
         cov_position, cov_mixed, cov_velocity: (C, 4) diagonals of the covariance's position-position,
@@ -58,6 +60,7 @@ class TrackTable:
     last_frame: NDArray[np.int64]
     score: NDArray[np.float64]
     class_id: NDArray[np.int64]
+    class_lead: NDArray[np.float64]
     detection_index: NDArray[np.int64]
     position: NDArray[np.float64]
     velocity: NDArray[np.float64]

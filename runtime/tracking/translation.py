@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reidkit.runtime.errors import InvalidConfig, did_you_mean
+from reidkit.runtime.tracking.auto_thresholds import AUTO
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.schemas import convert
 
@@ -53,7 +54,10 @@ def _in_effect(config: BotSortConfig) -> Settings:
 def _reidkit(config: BotSortConfig) -> Settings:
     defaults = BotSortConfig()
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return {name: value for name, value in values.items() if value != getattr(defaults, name) and name != "frame_rate"}
+    kept = {name: value for name, value in values.items() if value != getattr(defaults, name)}
+    return {name: value for name, value in kept.items() if name not in ("frame_rate", "auto")} | dict.fromkeys(
+        config.auto, AUTO
+    )
 
 
 def _shared(config: BotSortConfig) -> Settings:
