@@ -12,17 +12,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from reidkit.calibration.crops import find_crops
 from reidkit.export.backbones import ModelCard
-from reidkit.export.originals import Original, random_original, trained_original
+from reidkit.export.originals import Original, kept, random_original, trained_original
 from reidkit.export.pipeline import ExportJob, ExportResult, export
 from reidkit.export.weights import DEFAULT
 from reidkit.runtime.errors import GateFailure, MissingDependency, ReidkitError, TargetUnavailable
@@ -138,10 +134,11 @@ def try_targets(
     with tempfile.TemporaryDirectory() as temporary:
         few = None if crops is None else _few(crops, CROPS, Path(temporary, "crops"))
         calibration = None if crops is None else _few(crops, CALIBRATION_CROPS, Path(temporary, "calibration"))
-        original = _Once(random_original(card) if card.name != DEFAULT else trained_original(card), Path(temporary))
+        made = trained_original(card) if card.name == DEFAULT else random_original(card)
+        original = kept(made, Path(temporary))
         for target, precision in wanted:
             job = ExportJob(
-                original=original.original,
+                original=lambda: original,
                 target=target.name,
                 precision=precision,
                 output=Path(temporary, "artifacts"),
@@ -153,8 +150,8 @@ def try_targets(
             shutil.rmtree(job.output, ignore_errors=True)
 
 
-def _try(job: ExportJob, once: _Once, *, progress: Callable[[str], None]) -> Trial:
-    backbone = once.original().backbone
+def _try(job: ExportJob, original: Original, *, progress: Callable[[str], None]) -> Trial:
+    backbone = original.backbone
     stages = _Stages(lambda stage: progress(f"{backbone.name}, {job.target}, {job.precision}: {stage}"))
     result: ExportResult | None = None
     status: Status
@@ -182,35 +179,6 @@ def _try(job: ExportJob, once: _Once, *, progress: Callable[[str], None]) -> Tri
         weights=backbone.weights.source,
         toolchain=manifest.toolchain if manifest else {},
     )
-
-
-class _Once:
-    """An original whose graph and whose embeddings are made once."""
-
-    def __init__(self, original: Original, folder: Path) -> None:
-        self._kept: dict[bytes, NDArray[np.float32]] = {}
-        self._original = original
-        self._graph = folder / "original.onnx"
-        self._shared = replace(
-            original,
-            embed=self._embed,
-            write_onnx=self._write_onnx,
-            program=original.program and cache(original.program),
-        )
-
-    def original(self) -> Original:
-        return self._shared
-
-    def _embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        key = crops.tobytes()
-        if key not in self._kept:
-            self._kept[key] = self._original.embed(crops)
-        return self._kept[key]
-
-    def _write_onnx(self, path: Path) -> None:
-        if not self._graph.exists():
-            self._original.write_onnx(self._graph)
-        shutil.copyfile(self._graph, path)
 
 
 class _Stages:
