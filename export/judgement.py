@@ -1,6 +1,7 @@
 """An export before its gates: what was built beside the original it was built from.
 
-Where the engine cannot run here, the graph is judged in its place, and what it would be worth is not.
+Where the engine cannot run here, the graph is judged in its place, or what its file says is computed without it. What
+it would be worth is not judged then.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reidkit.calibration.gates import GateReport, worth
 from reidkit.calibration.gates.embedder import Embedder
@@ -26,7 +30,10 @@ from reidkit.runtime.artifact.recipe import GRAPH_FILE
 from reidkit.runtime.engines import EngineBase, engines
 from reidkit.targets import Precision, Target
 
-Judged = Literal["engine", "graph"]
+Answer = Callable[[NDArray[Any]], NDArray[np.float32]]
+"""Input tensors to raw embeddings."""
+
+Judged = Literal["engine", "graph", "program, evaluated operator by operator; not run on a device"]
 _ORIGINAL_BATCH = 32
 
 
@@ -38,6 +45,7 @@ def judge_build(
     evidence: Evidence | None,
     *,
     target: Target,
+    evaluate: Answer | None,
     output: Path,
     build_float: Callable[[Path], Path],
     progress: Callable[[str], None],
@@ -51,6 +59,7 @@ def judge_build(
         fidelity: crops with what the original makes of them.
         evidence: what else to judge by; None for the first gate alone.
         target: what built it.
+        evaluate: computes what the engine file says without the engine, if anything does; see `BuiltEngine`.
         output: where other artifacts of this network may lie.
         build_float: builds the same in fp32 in a folder, and returns the artifact.
         progress: told of each stage as it begins.
@@ -58,7 +67,7 @@ def judge_build(
     Raises:
         GateFailure: a gate failed.
     """
-    with _running(manifest, folder, target) as (candidate, judged):
+    with _running(manifest, folder, target, evaluate) as (candidate, judged):
         progress(f"checking {len(fidelity.crops)} crops on the {judged}")
         precision = Precision(manifest.precision.built)
         near = fidelity.judge(f"the {candidate.name}", candidate.answer, precision)
@@ -81,12 +90,18 @@ def judge_build(
 
 
 @contextmanager
-def _running(manifest: Manifest, folder: Path, target: Target) -> Iterator[tuple[Embedder, Judged]]:
-    """The engine, or the graph where that is all that can run here."""
+def _running(
+    manifest: Manifest, folder: Path, target: Target, evaluate: Answer | None
+) -> Iterator[tuple[Embedder, Judged]]:
+    """The engine, or what can run here in its place: the graph, or the engine's file without it."""
     kind: type[EngineBase] = engines()[manifest.engine].load()
     preprocessing, batch = manifest.preprocessing, manifest.batch.max
     if target.portable and (not manifest.is_built or kind.available() is not None):
         yield Embedder("ONNX graph", preprocessing, batch, run_onnx(folder / GRAPH_FILE)), "graph"
+        return
+    if evaluate is not None and kind.available() is not None:
+        without = Embedder(f"{target.name} program", preprocessing, batch, evaluate)
+        yield without, "program, evaluated operator by operator; not run on a device"
         return
     with kind(manifest, folder, device="auto", threads=None) as engine:
         yield Embedder(f"{target.name} engine", preprocessing, batch, Embedder.of(engine).answer), "engine"
@@ -103,7 +118,7 @@ def _worth(
 ) -> GateReport:
     """The last gate: beside the float artifacts that are here, and one of the same target, built to be beaten."""
     skipped = partial(not_run, worth.NAME, measure=worth.PRINCIPAL)
-    if judged == "graph":
+    if judged != "engine":
         return skipped(why="its engine cannot run here")
     if manifest.precision.built in FLOATS:
         return skipped(why=f"{manifest.precision.built} is float itself")
