@@ -168,6 +168,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                 fidelity,
                 job.evidence,
                 target=target,
+                evaluate=built.evaluate,
                 output=job.output,
                 build_float=partial(_float, job, original),
                 progress=progress,

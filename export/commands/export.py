@@ -271,7 +271,8 @@ def _summary(result: ExportResult) -> str:
     size = sum(file.bytes for file in manifest.files.values())
     batches = " and ".join(str(batch) for batch in parity["batches"])
     unbuilt = "" if manifest.is_built else "; its engine is built on the box, by reidkit build"
-    unrun = " (the ONNX graph: no engine was run here)" if parity["judged"] == "graph" else ""
+    judged = {"engine": "", "graph": " (the ONNX graph: no engine was run here)"}
+    unrun = judged.get(parity["judged"], f" (its {parity['judged']})")
     return "\n".join(
         [
             str(result.artifact),
