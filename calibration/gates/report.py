@@ -46,7 +46,7 @@ class GateReport:
         """The gate in one line for people, without its name."""
         if self.status == "not_run":
             return f"not run: {self.note}"
-        figure = "not finite" if self.value is None else f"{self.measure} {self.value:.4g}"
+        figure = "not finite" if self.value is None else f"{self.measure} {self.value:.6g}"
         limit = "" if self.limit is None else f" (limit {self.limit:g})"
         return f"{self.status}: {figure}{limit}" + (f", {self.note}" if self.note else "")
 
