@@ -27,6 +27,7 @@ from reidkit.export.fidelity import Fidelity, golden
 from reidkit.export.judgement import judge_build
 from reidkit.export.onnx import lower, run_onnx
 from reidkit.export.originals import Original
+from reidkit.export.quantizing import Int8Settings, quantize
 from reidkit.runtime.artifact.digests import record_files
 from reidkit.runtime.artifact.folder import write_golden, write_manifest
 from reidkit.runtime.artifact.manifest import SCHEMA_VERSION, Batch, Embedding, Manifest, PrecisionInfo
@@ -55,6 +56,7 @@ class ExportJob:
         options: the target's own settings.
         crops: folder of real crops to check with; None for rendered ones.
         calibration: folder of crops, or set of `reidkit calibrate`, whose activations int8 is scaled by; None for none.
+        int8: how a graph of ours is quantised.
         evidence: what to judge by besides, and the limits; None for the embeddings alone.
     """
 
@@ -67,6 +69,7 @@ class ExportJob:
     options: Mapping[str, str] = field(default_factory=dict)
     crops: Path | None = None
     calibration: Path | None = None
+    int8: Int8Settings = field(default_factory=Int8Settings)
     evidence: Evidence | None = None
 
     @property
@@ -120,6 +123,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
         )
     libraries = original.libraries if target.consumes == "onnx" else ("torch",)
     calibration = None if job.calibration is None else CalibrationSet.read(job.calibration, original.preprocessing)
+    provenance = None if calibration is None else calibration.to_dict()
     artifact = job.output / _name(job, original)
     limits = EMBEDDING_LIMITS if job.evidence is None else job.evidence.limits.embedding
     fidelity = Fidelity.to(original, folder=job.crops, max_batch=job.batch.max, limits=limits)
@@ -130,7 +134,11 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                 progress("converting to ONNX")
                 original.write_onnx(graph)
                 fidelity.on_few().judge("the ONNX graph", run_onnx(graph), Precision.FP32)
-                if job.precision is not Precision.FP32 and job.precision not in target.by_hint:
+                if job.precision is Precision.INT8 and target.int8_layout and calibration:
+                    provenance = quantize(
+                        graph, calibration, fidelity, layout=target.int8_layout, settings=job.int8, progress=progress
+                    )
+                elif job.precision not in (Precision.FP32, Precision.INT8, *target.by_hint):
                     progress(f"typing the graph in {job.precision}")
                     lower(graph, job.precision, crops=fidelity.crops)
 
@@ -154,7 +162,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                 engine_file=built.engine_file,
                 toolchain={**{library: version(library) for library in libraries}, **built.toolchain},
                 built_on=this_machine(),
-                calibration=None if calibration is None else calibration.to_dict(),
+                calibration=provenance,
                 parity={},
                 gates={},
                 thresholds=None,

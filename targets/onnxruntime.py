@@ -21,7 +21,7 @@ class OnnxRuntimeTarget:
     name = "onnxruntime"
     engine = "onnxruntime"
     consumes: Literal["onnx", "exported_program"] = "onnx"
-    precisions = frozenset({Precision.FP32, Precision.FP16})
+    precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint: frozenset[Precision] = frozenset()
     int8_layout: Layout | None = Layout.UNSIGNED
     options = NO_OPTIONS

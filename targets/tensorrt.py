@@ -35,7 +35,7 @@ class TensorRtTarget:
     name = "tensorrt"
     engine = "tensorrt"
     consumes: Literal["onnx", "exported_program"] = "onnx"
-    precisions = frozenset({Precision.FP32, Precision.FP16})
+    precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint: frozenset[Precision] = frozenset()
     int8_layout: Layout | None = Layout.SIGNED
     portable = True

@@ -34,7 +34,7 @@ class TensorRtRtxTarget:
     name = "tensorrt_rtx"
     engine = "tensorrt_rtx"
     consumes: Literal["onnx", "exported_program"] = "onnx"
-    precisions = frozenset({Precision.FP32, Precision.FP16})
+    precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint: frozenset[Precision] = frozenset()
     int8_layout: Layout | None = Layout.SIGNED
     portable = True

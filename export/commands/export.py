@@ -13,6 +13,7 @@ import click
 from reidkit.calibration.gates.judging import Evidence
 from reidkit.calibration.gates.limits import read_limits
 from reidkit.calibration.gates.tracking import Recording
+from reidkit.calibration.quantization import DEFAULT_OBSERVER, OBSERVERS
 from reidkit.export.backbones import backbones, card_of_factory, find_backbone, use_backbones_of
 from reidkit.export.catalogue.known_weights import backbone_of, known_weights
 from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
@@ -112,6 +113,22 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> 
     help="Folder of your camera's crops, or a set of reidkit calibrate, by which int8 is scaled.",
 )
 @click.option(
+    "--observer",
+    type=click.Choice(tuple(OBSERVERS)),
+    default=DEFAULT_OBSERVER,
+    show_default=True,
+    help="What decides how far int8 reaches, for targets that are fed our graph.",
+)
+@click.option(
+    "--budget",
+    "budget_s",
+    type=click.FloatRange(min=0),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="Most time to search for layers that have to stay in float.",
+)
+@click.option(
     "--gate",
     "gate",
     type=click.Path(path_type=Path),
@@ -161,6 +178,8 @@ def export(
     options: dict[str, str],
     crops: Path | None,
     calibration: Path | None,
+    observer: str,
+    budget_s: float,
     gate: Path | None,
     sequence: Path | None,
     detections: Path | None,
@@ -213,6 +232,7 @@ def export(
     from reidkit.export.originals import Original, onnx_original, random_original, trained_original
     from reidkit.export.pipeline import ExportJob
     from reidkit.export.pipeline import export as run
+    from reidkit.export.quantizing import Int8Settings
 
     @cache
     def ensemble() -> Ensemble:
@@ -244,6 +264,7 @@ def export(
         options=options,
         crops=crops,
         calibration=calibration,
+        int8=Int8Settings(observer=observer, budget_s=budget_s),
         evidence=evidence,
     )
     worth = None
