@@ -22,7 +22,7 @@ onnx = pytest.importorskip("onnx", reason="small artifacts are built from ONNX: 
 cv2 = pytest.importorskip("cv2", reason="crops are read by OpenCV: install the extra 'video'")
 pytest.importorskip("onnxruntime", reason="what is verified here runs with it: install the extra 'onnxruntime'")
 
-PEOPLE = 16
+PEOPLE = 20
 PREPROCESSING = f"rgb-imagenet-{HEIGHT}x{WIDTH}"
 
 
