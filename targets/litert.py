@@ -8,17 +8,39 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.calibration.quantization import Layout
 from reidkit.runtime.artifact.manifest import Batch
 from reidkit.runtime.errors import ExportFailure, InvalidInput, MissingDependency, ReidkitError
-from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
+from reidkit.targets._litert_quantizer import dynamic_int8, full_int8, halved, signature
+from reidkit.targets.target import (
+    BuildJob,
+    BuiltEngine,
+    Option,
+    Precision,
+    calibration_crops,
+    read_options,
+    refuse_precision,
+)
 
 _LIBRARIES = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert")
+_RUNS = 5
+
+
+def _way(text: str) -> str:
+    if text not in ("full", "dynamic"):
+        raise ValueError(text)
+    return text
 
 
 class LiteRtTarget:
@@ -29,16 +51,23 @@ class LiteRtTarget:
     one, which takes XNNPACK no longer.
 
     In fp16 the weights of convolutions and linear layers are float16. XNNPACK makes them float32 again as it opens the
-    file and computes in that, so the file is smaller, and the engine as fast.
+    file and computes in that: the file is smaller, the engine no faster.
+
+    int8 comes in two ways, of which the option ``int8`` names one; without it both are built, and the one that is
+    faster on this machine is kept. *full*: weights and activations are integers, on scales that the calibration crops
+    gave. *dynamic*: weights are, and activations become so for each product; it takes no crops. Which is faster is the
+    network's affair, by a factor: full for OSNet, dynamic for ConvNeXt.
     """
 
     name = "litert"
     engine = "litert"
     consumes: Literal["onnx", "exported_program"] = "exported_program"
-    precisions = frozenset({Precision.FP32, Precision.FP16})
+    precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint: frozenset[Precision] = frozenset()
-    int8_layout = None
-    options = NO_OPTIONS
+    int8_layout: Layout | None = None
+    options: Mapping[str, Option] = MappingProxyType(
+        {"int8": Option(about="full or dynamic: whether the scales of activations are fixed", read=_way)}
+    )
     portable = False
 
     def available(self) -> str | None:
@@ -46,8 +75,11 @@ class LiteRtTarget:
         return None if find_spec("litert_torch") else "litert-torch is not installed"
 
     def build(self, job: BuildJob) -> BuiltEngine:
-        """Write ``engine.tflite``; LiteRT must open it."""
+        """Write ``engine.tflite``; LiteRT must run it."""
         refuse_precision(self, job.precision)
+        way: str | None = read_options(self, job.options).get("int8")
+        is_int8 = job.precision is Precision.INT8
+        crops = calibration_crops(job) if is_int8 and way != "dynamic" else None
         try:
             with _quietly():
                 import litert_torch  # noqa: F401
@@ -55,74 +87,70 @@ class LiteRtTarget:
             raise MissingDependency("litert-torch", extra="litert-export", purpose="Target litert") from error
         if job.program is None:
             raise InvalidInput("target litert is built from a program of torch, none was given")
-        engine_file = job.folder / "engine.tflite"
         try:
             with _quietly():
                 model = _converted(job.program, job.batch)
+                computes = {"inference_precision": "f32"}
                 if job.precision is Precision.FP16:
-                    model = _halved(model)
-                _expect_opens(model)
+                    model = halved(model)
+                elif is_int8:
+                    ways = _in_integers(model, crops, size=_sizes(job.batch)[0])
+                    way = way or min(ways, key=lambda way: _seconds(ways[way]))
+                    model, computes = ways[way], {"int8": way}
+                _seconds(model)
         except ReidkitError:
             raise
-        except Exception as error:  # of torch, jax, MLIR and LiteRT, with no base of their own
-            reason = str(error).strip().partition("\n")[0]
-            raise ExportFailure(f"LiteRT, by litert-torch {version('litert-torch')}, refuses it: {reason}") from error
+        except Exception as error:  # of torch, jax, MLIR and LiteRT, which have no base of their own
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise ExportFailure(
+                f"LiteRT, by litert-torch {version('litert-torch')}, refuses this network: {reason}"
+            ) from error
+        engine_file = job.folder / "engine.tflite"
         engine_file.write_bytes(model)
         return BuiltEngine(
             engine_file=engine_file.name,
-            toolchain={**{library: version(library) for library in _LIBRARIES}, "inference_precision": "f32"},
+            toolchain={**{library: version(library) for library in _LIBRARIES}, **computes},
             precision_built=job.precision,
         )
 
 
-def signature_sizes(batch: Batch) -> list[int]:
+def _sizes(batch: Batch) -> list[int]:
     """The batch sizes that get a signature, ascending."""
-    return sorted({1, *batch.buckets}) if batch.dynamic else sorted(batch.buckets)
+    return sorted({1, *batch.buckets} if batch.dynamic else batch.buckets)
 
 
 def _converted(program: Callable[[int], Any], batch: Batch) -> bytes:
     """The float32 model."""
     import litert_torch
 
-    litert_torch.config.show_progress = False
     converter = litert_torch.Converter()
-    for size in signature_sizes(batch):
+    for size in _sizes(batch):
         traced = program(size)
-        converter.add_signature(f"batch_{size}", traced.module(), *traced.example_inputs)
+        converter.add_signature(signature(size), traced.module(), *traced.example_inputs)
     model: bytes = converter.convert().model_content()
     return model
 
 
-def _halved(model: bytes) -> bytes:
-    """The same with weights in float16."""
-    from ai_edge_quantizer.algorithm_manager import AlgorithmName
-    from ai_edge_quantizer.qtyping import (
-        ComputePrecision,
-        OpQuantizationConfig,
-        TensorDataType,
-        TensorQuantizationConfig,
-        TFLOperationName,
-    )
-    from ai_edge_quantizer.quantizer import Quantizer
-
-    quantizer = Quantizer(model)
-    quantizer.update_quantization_recipe(
-        regex=".*",
-        operation_name=TFLOperationName.ALL_SUPPORTED,
-        op_config=OpQuantizationConfig(
-            weight_tensor_config=TensorQuantizationConfig(num_bits=16, dtype=TensorDataType.FLOAT),
-            compute_precision=ComputePrecision.FLOAT,
-            explicit_dequantize=True,
-        ),
-        algorithm_key=AlgorithmName.FLOAT_CASTING,
-    )
-    return bytes(quantizer.quantize(enable_progress_bar=False, enable_progress_report=False).quantized_model)
+def _in_integers(model: bytes, crops: NDArray[np.uint8] | None, *, size: int) -> dict[str, bytes]:
+    """The model in int8 by the name of the way: in full too, if there are crops to calibrate with."""
+    ways = {"dynamic": dynamic_int8(model)}
+    if crops is not None:
+        ways["full"] = full_int8(model, crops, size=size)
+    return ways
 
 
-def _expect_opens(model: bytes) -> None:
+def _seconds(model: bytes) -> float:
+    """How long LiteRT takes on one thread for its smallest batch, at best."""
     from ai_edge_litert.interpreter import Interpreter
 
-    Interpreter(model_content=model).allocate_tensors()
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    interpreter.allocate_tensors()
+    took = []
+    for _ in range(_RUNS):
+        started = time.perf_counter()
+        interpreter.invoke()
+        took.append(time.perf_counter() - started)
+    return min(took)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,118 @@
+"""A float32 ``.tflite`` in fewer bits, by ai-edge-quantizer: weights in float16, weights and activations in integers.
+
+The model has signatures named `signature` of its batch sizes, which share their weights; so has the result.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.runtime.errors import ExportFailure
+
+
+def signature(size: int) -> str:
+    """Name of the signature for so many crops."""
+    return f"batch_{size}"
+
+
+def halved(model: bytes) -> bytes:
+    """The model with the weights of its products in float16; whoever opens it makes them float32 again."""
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from ai_edge_quantizer.qtyping import (
+        ComputePrecision,
+        OpQuantizationConfig,
+        TensorDataType,
+        TensorQuantizationConfig,
+        TFLOperationName,
+    )
+    from ai_edge_quantizer.recipe_manager import RecipeManager
+
+    recipes = RecipeManager()
+    recipes.add_quantization_config(
+        ".*",
+        TFLOperationName.ALL_SUPPORTED,
+        OpQuantizationConfig(
+            weight_tensor_config=TensorQuantizationConfig(num_bits=16, dtype=TensorDataType.FLOAT),
+            compute_precision=ComputePrecision.FLOAT,
+            explicit_dequantize=True,
+        ),
+        AlgorithmName.FLOAT_CASTING,
+    )
+    return _rewritten(model, recipes, ranges=None)
+
+
+def dynamic_int8(model: bytes) -> bytes:
+    """The model with 8-bit weights; activations become integers as it runs, each by its own largest value."""
+    from ai_edge_quantizer import recipe
+    from ai_edge_quantizer.recipe_manager import RecipeManager
+
+    recipes = RecipeManager()
+    recipes.load_quantization_recipe(recipe.dynamic_wi8_afp32())
+    return _rewritten(model, recipes, ranges=None)
+
+
+def full_int8(model: bytes, crops: NDArray[np.uint8], *, size: int) -> bytes:
+    """The model with 8-bit weights and activations; the embeddings leave in float32.
+
+    Scales span the smallest to the largest value that was seen. The quantizer's own choice, a moving average of each
+    crop's extremes, cuts too much off: it leaves an OSNet x0.25 a median cosine of 0.946, the extremes 0.993.
+
+    Args:
+        model: in float32.
+        crops: (N, 3, H, W) uint8, to observe activations on.
+        size: of the signature to observe them in.
+
+    Raises:
+        ExportFailure: the signatures are not of one make, so that what was seen in one says nothing of another.
+    """
+    from ai_edge_quantizer import recipe
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from ai_edge_quantizer.calibrator import Calibrator
+    from ai_edge_quantizer.qtyping import TFLOperationName
+    from ai_edge_quantizer.recipe_manager import RecipeManager
+    from ai_edge_quantizer.utils.qsv_utils import min_max_update
+
+    recipes = RecipeManager()
+    recipes.load_quantization_recipe(recipe.static_wi8_ai8())
+    recipes.add_quantization_config(".*", TFLOperationName.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    calibrator = Calibrator(model, num_threads=os.cpu_count() or 1, qsv_update_func=min_max_update)
+    whole = np.concatenate([crops, crops[: -len(crops) % size]])  # a fixed batch is filled up with the first crops
+    batches = [{"args_0": whole[start : start + size]} for start in range(0, len(whole), size)]
+    calibrator.calibrate({signature(size): batches}, recipes)
+    return _rewritten(model, recipes, ranges=_for_every_signature(model, calibrator.get_model_qsvs(), size))
+
+
+def _for_every_signature(model: bytes, ranges: dict[str, Any], size: int) -> dict[str, Any]:
+    """The ranges seen in one signature, given to the same tensors of the others: they share weights, hence scales."""
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_quantizer.utils.tfl_interpreter_utils import get_signature_main_subgraph_index
+
+    interpreter = Interpreter(model_content=model)
+    tensors = {
+        name: [
+            tensor["name"]
+            for tensor in interpreter.get_tensor_details(get_signature_main_subgraph_index(interpreter, name))
+        ]
+        for name in interpreter.get_signature_list()
+    }
+    seen = tensors[signature(size)]
+    if any(len(names) != len(seen) for names in tensors.values()):
+        raise ExportFailure(
+            "LiteRT made another network of each batch size, which cannot share their int8 scales",
+            remedy="export with a single --batch",
+        )
+    return {
+        name: ranges[own] for names in tensors.values() for name, own in zip(names, seen, strict=True) if own in ranges
+    }
+
+
+def _rewritten(model: bytes, recipes: Any, *, ranges: dict[str, Any] | None) -> bytes:
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    quantizer = Quantizer(model, recipes.get_quantization_recipe())
+    result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(result.quantized_model)
