@@ -57,7 +57,7 @@ def examine_engines(nvidia: Nvidia) -> dict[str, EngineReport]:
         if _needs_gpu(libraries) and not nvidia.present:
             run = _verdict("there is no NVIDIA GPU with a driver here", "run it on a box that has one")
         else:
-            reason = _unfit(libraries) or engine.available()
+            reason = engine.available() or _unfit(libraries)
             run = _verdict(reason, _remedy(reason, extra=name, nvidia=nvidia))
         reports[name] = EngineReport(libraries=libraries, run=run)
     return reports
@@ -108,6 +108,8 @@ def _remedy(reason: str | None, *, extra: str, nvidia: Nvidia) -> str:
         return _pip(extra if extra in bringing or not bringing else bringing[0])
     if reason and reason.startswith("CUDA") and nvidia.present:
         return f"update the driver {nvidia.driver or ''}, which is for CUDA {nvidia.cuda or 'of an unknown version'}"
+    if reason and reason.startswith("Core ML"):
+        return "run it on a Mac; its numbers were checked without"
     return ""
 
 

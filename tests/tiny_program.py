@@ -8,10 +8,10 @@ from typing import Any
 from tiny_manifest import MEAN, STD, Tiny, tiny_weights
 
 
-def tiny_program(tiny: Tiny) -> Callable[[int], Any]:
-    """Batch size -> `torch.export.ExportedProgram` that computes what `tiny_onnx` does."""
+def tiny_program(tiny: Tiny) -> Callable[[int | None], Any]:
+    """Batch size, or None for any -> `torch.export.ExportedProgram` that computes what `tiny_onnx` does."""
 
-    def program(batch: int) -> Any:
+    def program(batch: int | None) -> Any:
         import torch
 
         class Network(torch.nn.Module):
@@ -30,7 +30,8 @@ def tiny_program(tiny: Tiny) -> Callable[[int], Any]:
                 light = pixels.mean((1, 2, 3)).unsqueeze(1)
                 return {"ordinary": plain, "zero": plain * light, "nan": plain * (light / light)}[tiny.black]
 
-        sample = torch.zeros(batch, *tiny.crop_shape, dtype=getattr(torch, tiny.dtype))
-        return torch.export.export(Network().eval(), (sample,))
+        sample = torch.zeros(batch or 2, *tiny.crop_shape, dtype=getattr(torch, tiny.dtype))
+        open_sizes = None if batch else ({0: torch.export.Dim("batch", min=1)},)
+        return torch.export.export(Network().eval(), (sample,), dynamic_shapes=open_sizes)
 
     return program

@@ -19,7 +19,7 @@ from reidkit.targets import BuildJob, Precision, Target, find_target, targets
 from reidkit.targets.target import read_options
 
 BATCH = Batch(dynamic=True, max=4, buckets=[])
-BUILDS_WITH = {"litert": ("litert-torch", "litert-export")}
+BUILDS_WITH = {"coreml": ("coremltools", "coreml"), "litert": ("litert-torch", "litert-export")}
 """Library and extra of a target that is named otherwise."""
 
 
@@ -84,7 +84,8 @@ def test_the_same_graph_gives_the_same_bytes(available: Target, tmp_path: Path) 
 def test_nothing_in_its_files_tells_where_it_was_built(available: Target, tmp_path: Path) -> None:
     asked = job(tmp_path, available)
     available.build(asked)
-    assert [path.name for path in asked.folder.iterdir() if str(tmp_path).encode() in path.read_bytes()] == []
+    files = [path for path in asked.folder.rglob("*") if path.is_file()]
+    assert [path.name for path in files if str(tmp_path).encode() in path.read_bytes()] == []
 
 
 def test_a_precision_that_it_does_not_offer_is_refused(target: Target, tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_a_name_almost_right_is_suggested() -> None:
 def test_finding_them_imports_no_vendor_library() -> None:
     script = (
         "import sys; from reidkit.targets import find_target, targets; [find_target(name) for name in targets()];"
-        "print(*{'cuda', 'litert_torch', 'onnx', 'onnxruntime', 'openvino', 'tensorrt', 'tensorrt_rtx', 'torch'}"
-        " & sys.modules.keys())"
+        "print(*{'coremltools', 'cuda', 'litert_torch', 'onnx', 'onnxruntime', 'openvino', 'tensorrt', 'tensorrt_rtx',"
+        " 'torch'} & sys.modules.keys())"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "\n"
