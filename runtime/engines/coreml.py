@@ -69,7 +69,8 @@ class CoreMlEngine(EngineBase):
     def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         try:
             if self._sizes is None:
-                answers = self._model.predict([{self._input: picture} for picture in self._pictures(batch)])
+                crops = pictures(batch, color=self.manifest.preprocessing.color)
+                answers = self._model.predict([{self._input: picture} for picture in crops])
                 return np.concatenate([answer[self._output] for answer in answers])
             size = min(size for size in self._sizes if size >= len(batch))
             padded = np.zeros((size, *self._crop_shape), np.float32)
@@ -93,12 +94,13 @@ class CoreMlEngine(EngineBase):
                 copy.write_bytes(read_checked(folder, self.manifest, name))
         return Path(self._package.name, inside)
 
-    def _pictures(self, batch: NDArray[np.uint8]) -> list[Any]:
-        """The crops (N, 3, H, W) as Pillow's images, always RGB: Core ML orders their colours itself."""
-        from PIL import Image
 
-        ordered = batch[:, ::-1] if self.manifest.preprocessing.color == "bgr" else batch
-        return [Image.fromarray(np.ascontiguousarray(crop.transpose(1, 2, 0))) for crop in ordered]
+def pictures(batch: NDArray[np.uint8], *, color: str) -> list[Any]:
+    """Crops (N, 3, H, W), in that order of colours, as Pillow's RGB images: Core ML orders colours itself."""
+    from PIL import Image
+
+    rgb = batch[:, ::-1] if color == "bgr" else batch
+    return [Image.fromarray(np.ascontiguousarray(crop.transpose(1, 2, 0))) for crop in rgb]
 
 
 def taken_by(description: Any) -> tuple[str, list[int] | None, list[int]]:
