@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
-from importlib.metadata import metadata, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from reidkit.runtime.artifact.manifest import SCHEMA_VERSION, Batch, Embedding, 
 from reidkit.runtime.artifact.publication import publication
 from reidkit.runtime.artifact.recipe import GRAPH_FILE, Recipe, write_recipe
 from reidkit.runtime.artifact.trust import vouch
+from reidkit.runtime.box.libraries import extras_with
 from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import ExportFailure, InvalidInput, TargetUnavailable
 from reidkit.targets import BuildJob, BuiltEngine, Precision, Target, find_target
@@ -58,6 +59,7 @@ class ExportJob:
         calibration: folder of crops, or set of `reidkit calibrate`, whose activations int8 is scaled by; None for none.
         int8: how a graph of ours is quantised.
         evidence: what to judge by besides, and the limits; None for the embeddings alone.
+        report: where to write a page about what was judged besides; None for nowhere.
     """
 
     original: Callable[[], Original]
@@ -71,6 +73,7 @@ class ExportJob:
     calibration: Path | None = None
     int8: Int8Settings = field(default_factory=Int8Settings)
     evidence: Evidence | None = None
+    report: Path | None = None
 
     @property
     def batch(self) -> Batch:
@@ -179,6 +182,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
                 evaluate=built.evaluate,
                 output=job.output,
                 build_float=partial(_float, job, original),
+                report=job.report,
                 progress=progress,
             )
             parity = {**verdict.gate("embedding").figures, **fidelity.to_dict(), "judged": judged}
@@ -199,10 +203,11 @@ def _usable_target(job: ExportJob) -> Target:
     if job.precision is Precision.INT8 and target.int8_layout is not None and job.calibration is None:
         raise no_calibration()
     if (reason := target.available()) and not target.portable:
-        ours = target.name in metadata("reidkit").get_all("Provides-Extra", [])
+        bringing = extras_with(reason.split()[0])
+        extra = target.name if target.name in bringing else next(iter(bringing), None)
         raise TargetUnavailable(
             f"target {target.name} cannot build here: {reason}",
-            remedy=f"pip install 'reidkit[{target.name}]'" if ours else "",
+            remedy=f"pip install 'reidkit[{extra}]'" if extra else "",
         )
     return target
 
@@ -244,6 +249,7 @@ def _float(job: ExportJob, original: Original, folder: Path) -> Path:
             name="float",
             calibration=None,
             evidence=None,
+            report=None,
         )
     ).artifact
 

@@ -62,8 +62,8 @@ def prove(target: Target) -> Outcome:
     Raises:
         ReidkitError: one of these failed; or what else a broken library raises.
     """
-    if target.consumes != "onnx" or Precision.FP32 not in target.precisions:
-        return Outcome(status="not_run", detail="builds no fp32 from ONNX: export a model with it to see")
+    if Precision.FP32 not in target.precisions:
+        return Outcome(status="not_run", detail="builds no fp32: export a model with it to see")
     if reason := target.available():
         return Outcome(status="not_run", detail=reason)
     engine: type[EngineBase] = engines()[target.engine].load()
@@ -71,7 +71,10 @@ def prove(target: Target) -> Outcome:
         folder = Path(temporary)
         graph = folder / "graph.onnx"
         shutil.copyfile(tiny.ONNX_FILE, graph)
-        built = target.build(BuildJob(onnx_path=graph, folder=folder, precision=Precision.FP32, batch=tiny.BATCH))
+        program = tiny.program if target.consumes == "exported_program" else None
+        built = target.build(
+            BuildJob(onnx_path=graph, folder=folder, precision=Precision.FP32, batch=tiny.BATCH, program=program)
+        )
         if reason := engine.available():
             return Outcome(status="built", detail=f"cannot run: {reason}")
         manifest = tiny.manifest(target, built, record_files(folder))

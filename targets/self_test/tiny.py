@@ -1,4 +1,4 @@
-"""A network of five kilobytes: one convolution and one linear layer, in ONNX and in NumPy.
+"""A network of five kilobytes: one convolution and one linear layer, in ONNX, in torch and in NumPy.
 
     (N, 3, 32, 16) uint8 ── /255 ── conv 4x4, stride 4 ── ReLU ── flatten ── linear ── (N, 8) float32
 
@@ -8,6 +8,7 @@ The file lies beside this one, so that a box without the onnx package can build 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,22 @@ def manifest(target: Target, built: BuiltEngine, files: dict[str, FileRecord]) -
         thresholds=None,
         files=files,
     )
+
+
+def program(batch: int) -> Any:
+    """What torch exports of the network for `batch` crops. Raises `MissingDependency` without torch."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingDependency("torch", extra="export", purpose="Exporting a program") from error
+    kernel, linear = (torch.from_numpy(weights.astype(np.float32)) for weights in _weights())
+
+    class Network(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            planes = torch.nn.functional.conv2d(images.float() / 255, kernel, stride=_PATCH).relu()
+            return planes.flatten(1) @ linear
+
+    return torch.export.export(Network().eval(), (torch.zeros(batch, 3, HEIGHT, WIDTH, dtype=torch.uint8),))
 
 
 def write(path: Path) -> None:
