@@ -1,17 +1,25 @@
-"""The fast tracker takes every decision that the slow one, written from the specification alone, takes."""
+"""The fast tracker takes every decision that the slow one, written from the specification alone, takes.
+
+In the long form (make proof-tracker): 2,400 generated sequences, and the real ones from end to end.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
+from proofs import trials
+from real_sequences import EVERYTHING_GIVEN, NAMES, Given, real_frames
 from reference.botsort_reference import Parameters, ReferenceBotSort
-from reference.sequences import Sequence, generate
+from reference.sequences import Frame, generate
 
 from reidkit.runtime import BotSort, BotSortConfig
 
-SEQUENCES = 600
+SEQUENCES = trials(600, 2400)
+FRAMES = trials(12, 10_000)
 
 
 def config_of(parameters: Parameters) -> BotSortConfig:
@@ -33,9 +41,9 @@ def config_of(parameters: Parameters) -> BotSortConfig:
     )
 
 
-def assert_equal_decisions(sequence: Sequence) -> None:
-    fast, slow = BotSort(config_of(sequence.parameters)), ReferenceBotSort(sequence.parameters)
-    for number, frame in enumerate(sequence.frames, start=1):
+def assert_equal_decisions(parameters: Parameters, frames: Iterable[Frame], what: str) -> None:
+    fast, slow = BotSort(config_of(parameters)), ReferenceBotSort(parameters)
+    for number, frame in enumerate(frames, start=1):
         tracks = fast.update(
             frame.boxes_xyxy,
             frame.scores,
@@ -45,7 +53,7 @@ def assert_equal_decisions(sequence: Sequence) -> None:
             camera_motion=frame.camera_motion,
         )
         rows = slow.update(*frame)
-        where = f"seed {sequence.seed}, frame {number}, {sorted(sequence.traits)}"
+        where = f"{what}, frame {number}"
         assert tracks.ids.tolist() == [row.id for row in rows], where
         assert tracks.detection_index.tolist() == [row.detection_index for row in rows], where
         assert tracks.classes.tolist() == [row.class_id for row in rows], where
@@ -58,7 +66,14 @@ def assert_equal_decisions(sequence: Sequence) -> None:
 @pytest.mark.parametrize("first_seed", range(0, SEQUENCES, 50))
 def test_decisions_equal_the_reference(first_seed: int) -> None:
     for seed in range(first_seed, first_seed + 50):
-        assert_equal_decisions(generate(seed))
+        sequence = generate(seed)
+        assert_equal_decisions(sequence.parameters, sequence.frames, f"seed {seed}, {sorted(sequence.traits)}")
+
+
+@pytest.mark.parametrize("given", EVERYTHING_GIVEN, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_decisions_equal_the_reference_on_real_sequences(shared_data: Path, name: str, given: Given) -> None:
+    assert_equal_decisions(Parameters(), real_frames(shared_data, name, given, most=FRAMES), f"{name}, {given}")
 
 
 def test_the_sequences_hold_what_they_are_for() -> None:
