@@ -42,8 +42,8 @@ class EightBits:
         others = tuple(index for index in range(weight.ndim) if index != axis)
         largest = np.abs(weight).max(axis=others, keepdims=True)
         scales = np.where(largest > 0, largest / _LARGEST, 1).astype(kind)
-        smallest = np.finfo(kind).smallest_subnormal
-        scales = np.maximum(scales, smallest)
+        # One that was rounded down would clip what it is the scale of.
+        scales = np.where(scales.astype(np.float32) * _LARGEST < largest, np.nextafter(scales, kind(np.inf)), scales)
         integers = np.clip(np.round(weight / scales.astype(np.float32)), -_LARGEST, _LARGEST).astype(np.int8)
         return EightBits(integers, scales.reshape(-1), axis)
 
