@@ -109,7 +109,7 @@ def _remedy(reason: str | None, *, extra: str, nvidia: Nvidia) -> str:
     if reason and reason.startswith("CUDA") and nvidia.present:
         return f"update the driver {nvidia.driver or ''}, which is for CUDA {nvidia.cuda or 'of an unknown version'}"
     if reason and reason.startswith("Core ML"):
-        return "run it on a Mac; its numbers were checked without"
+        return "run it on a Mac"
     return ""
 
 

@@ -35,6 +35,10 @@ _FEWEST_WEIGHTS = 512
 """A smaller tensor stays in float16: scales for its channels would eat what is gained."""
 
 
+_WIDE = ("pow", "reduce_l2_norm")
+"""Operators whose squares and cubes leave float16's range on ordinary activations."""
+
+
 def _input(text: str) -> str:
     if text not in ("array", "image"):
         raise ValueError(text)
@@ -47,7 +51,7 @@ class CoreMlTarget:
     Sizes of a batch are enumerated, since the Neural Engine takes no open ones: those of ``--batch 1,4,8``, or the
     powers of two up to a single size. As an image Core ML takes one crop at a time, in a picture of the app's own.
 
-    In fp16 all is computed in float16 but for the powers of a generalised mean, which leave its range. In int8 only
+    In fp16 all is computed in float16 but for powers and lengths, whose squares leave its range. In int8 only
     weights are, a scale for each channel, and float16 is computed with; that needs no calibration. Activations in int8
     are not offered: what coremltools 9.0 made of them was far from the network (decision 024).
     """
@@ -167,9 +171,9 @@ def _converted(program: Any, job: BuildJob, kind: str, sizes: list[int]) -> Any:
 
 
 def _bears_half(operation: Any) -> bool:
-    """Whether a MIL operator is computed in float16: not powers, which end at 65504, nor means of them."""
-    before = operation.x.op if operation.op_type == "reduce_mean" else operation
-    return before is None or before.op_type != "pow"
+    """Whether a MIL operator is computed in float16: not those of `_WIDE`, nor means of them."""
+    wide = operation.x.op if operation.op_type == "reduce_mean" else operation
+    return wide is None or wide.op_type not in _WIDE
 
 
 def _describe(specification: Any, job: BuildJob) -> None:

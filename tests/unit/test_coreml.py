@@ -191,6 +191,21 @@ def test_a_generalised_mean_is_kept_out_of_half_precision_and_its_root_exact(tmp
     np.testing.assert_allclose(halved, expected, rtol=5e-3)
 
 
+def test_lengths_are_taken_in_float32(tmp_path: Path) -> None:
+    class Unit(torch.nn.Module):
+        def forward(self, planes: torch.Tensor) -> torch.Tensor:
+            rows = planes.flatten(1)
+            return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+
+    network = OnBytes(torch.nn.Conv2d(3, 4, 3), Unit())
+    evaluated = build(tmp_path, traced(network), Precision.FP16).evaluate(CROPS)
+    np.testing.assert_allclose(evaluated, network(torch.from_numpy(CROPS)).detach().numpy(), atol=1e-4)
+    from coremltools.converters.mil.mil import types
+
+    kinds = {each.op_type: types.builtin_to_string(each.outputs[0].dtype) for each in read(tmp_path)[1].operations}
+    assert (kinds["conv"], kinds["reduce_l2_norm"]) == ("fp16", "fp32")
+
+
 def test_what_half_precision_does_not_hold_is_infinite(tmp_path: Path) -> None:
     class Squares(torch.nn.Module):
         def forward(self, planes: torch.Tensor) -> torch.Tensor:
