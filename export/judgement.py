@@ -21,6 +21,7 @@ from reidkit.calibration.gates.embedder import Embedder
 from reidkit.calibration.gates.judging import Evidence, Verdict, judge
 from reidkit.calibration.gates.report import not_run
 from reidkit.calibration.gates.worth import FLOATS, float_siblings, worth_gate
+from reidkit.calibration.report import write_report
 from reidkit.export.fidelity import Fidelity
 from reidkit.export.onnx import run_onnx
 from reidkit.export.originals import Original
@@ -48,6 +49,7 @@ def judge_build(
     evaluate: Answer | None,
     output: Path,
     build_float: Callable[[Path], Path],
+    report: Path | None,
     progress: Callable[[str], None],
 ) -> tuple[Verdict, Judged]:
     """The verdict on what was built, and what was judged.
@@ -62,6 +64,7 @@ def judge_build(
         evaluate: computes what the engine file says without the engine, if anything does; see `BuiltEngine`.
         output: where other artifacts of this network may lie.
         build_float: builds the same in fp32 in a folder, and returns the artifact.
+        report: where to write a page about it, passed or not; None for nowhere.
         progress: told of each stage as it begins.
 
     Raises:
@@ -84,6 +87,8 @@ def judge_build(
             worth_it=partial(_worth, manifest, folder, evidence, judged, output, build_float, progress),
             progress=progress,
         )
+    if report is not None:
+        write_report(report, name=manifest.name, verdict=verdict, manifest=manifest)
     facts = {"artifact": None, "precision_built": str(precision)}
     verdict.expect_passed(manifest.name, remedy="nothing was published", facts=facts)
     return verdict, judged

@@ -10,6 +10,8 @@ from reidkit.calibration.gates.judging import Evidence
 from reidkit.calibration.gates.limits import read_limits
 from reidkit.calibration.gates.tracking import Recording
 from reidkit.calibration.gates.verifying import Subject, Verification, verify
+from reidkit.calibration.report import points_of, write_report
+from reidkit.runtime.artifact import read_artifact
 from reidkit.runtime.commands.shell import FiniteRange, ProgressLine, ReidkitCommand, json_option, print_json
 
 _path = click.Path(path_type=Path)
@@ -42,6 +44,9 @@ _path = click.Path(path_type=Path)
 )
 @click.option("--trust", is_flag=True, help="Run native code in an artifact even if it was built elsewhere.")
 @click.option("--report", type=_path, help="Also write a page to look at: one self-contained HTML file.")
+@click.option(
+    "--beside", type=_path, multiple=True, help="On that page: artifacts to compare by time and mAP, this one included."
+)
 @json_option
 def verify_command(
     artifact: Path,
@@ -60,6 +65,7 @@ def verify_command(
     seconds: float,
     trust: bool,
     report: Path | None,
+    beside: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Judge ARTIFACT by all gates there is something to run on: exit code 3 if one fails.
@@ -69,6 +75,8 @@ def verify_command(
     """
     if sequence is None and (detections is not None or gt is not None):
         raise click.UsageError("--detections and --gt are of a --sequence")
+    if beside and (report is None or gallery is None):
+        raise click.UsageError("--beside is for a --report on a --gallery")
     job = Verification(
         subject=Subject(path=artifact, preprocessing=preprocessing, precision=precision),
         reference=None if reference is None else Subject(path=reference, preprocessing=reference_preprocessing),
@@ -84,6 +92,10 @@ def verify_command(
     )
     with ProgressLine() as line:
         verdict = verify(job, progress=line.write)
+    if report is not None:
+        points, missing = points_of(beside, gallery=verdict.gate("retrieval").figures.get("gallery"))
+        manifest = None if job.subject.is_bare else read_artifact(artifact)[0]
+        write_report(report, name=artifact.name, verdict=verdict, manifest=manifest, points=points, missing=missing)
     facts = {"artifact": str(artifact)}
     if as_json and verdict.passed:
         print_json({**facts, **verdict.to_dict()})

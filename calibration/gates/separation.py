@@ -47,13 +47,15 @@ class Separation:
     one_camera: Pairs
     two_cameras: Pairs
 
-    def thresholds(self) -> dict[str, float] | None:
-        """Settings of `BotSortConfig` for this embedding, by name; None where too few pairs could tell.
+    @property
+    def telling(self) -> Pairs:
+        """The pairs that thresholds are taken from: those of one camera, if the gallery has enough of that kind."""
+        enough = self.one_camera.different.sum() >= _FEWEST_PAIRS and self.one_camera.same.any()
+        return self.one_camera if enough else self.two_cameras
 
-        They hold for one camera if the gallery has enough pairs of that kind, else for all.
-        """
-        enough = self.one_camera.different.sum() * STRANGERS_LONG_TERM >= 1 and self.one_camera.same.sum()
-        pairs = self.one_camera if enough else self.two_cameras
+    def thresholds(self) -> dict[str, float] | None:
+        """Settings of `BotSortConfig` for this embedding, by name; None where too few pairs could tell."""
+        pairs = self.telling
         if pairs.different.sum() < _FEWEST_PAIRS:
             return None
         return {

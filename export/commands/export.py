@@ -266,6 +266,7 @@ def export(
         calibration=calibration,
         int8=Int8Settings(observer=observer, budget_s=budget_s),
         evidence=evidence,
+        report=report,
     )
     worth = None
     if parts > 1:
