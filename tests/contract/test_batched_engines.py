@@ -15,7 +15,7 @@ from reidkit.runtime import CropBatcher, open_artifact
 from reidkit.runtime.engines import Engine
 from reidkit.targets import find_target, targets
 
-RUN_HERE = [name for name in targets() if name in ("onnxruntime", "openvino")]
+RUN_HERE = [name for name in targets() if name in ("ncnn", "onnxruntime", "openvino")]
 KINDS = [
     Tiny(),
     Tiny(layout="nhwc", color="bgr"),
