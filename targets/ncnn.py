@@ -78,9 +78,9 @@ def _for_one_crop(graph: Path, path: Path) -> Path:
 
 
 def _convert(graph: Path, *, half: bool) -> tuple[bytes, bytes]:
-    """ncnn's structure and weights of an ONNX file, beside which pnnx leaves much else."""
+    """Structure and weights of an ONNX file, beside which pnnx leaves much else."""
     # Its module is a wrapper that imports torch; the program needs none.
-    program = Path((find_spec("pnnx").submodule_search_locations)[0], "pnnx")  # type: ignore[union-attr, index]
+    program = Path(find_spec("pnnx").submodule_search_locations[0], "pnnx")  # type: ignore[union-attr, index]
     done = subprocess.run(
         [program, graph, f"fp16={int(half)}"], cwd=graph.parent, capture_output=True, text=True, check=False
     )

@@ -39,8 +39,9 @@ def load_network(ncnn: ModuleType, structure: bytes, weights: bytes, *, half: bo
     if unknown := sorted(layer for layer in layers if ncnn.layer_to_index(layer) < 0):
         raise ValueError(f"it has no layer {', '.join(unknown)}")
     # A file in memory, for `load_model_mem` leaves the network with pointers to what Python frees (ncnn 1.0.20261020).
-    with open(os.memfd_create("weights"), "wb", buffering=0) as file:
+    with os.fdopen(os.memfd_create("weights"), "wb") as file:
         file.write(weights)
+        file.flush()
         if network.load_param_mem(text) or network.load_model(f"/proc/self/fd/{file.fileno()}"):
             raise ValueError("it cannot load it")
     return network
