@@ -29,7 +29,13 @@ MIN_INSIDE = 0.85
 
 
 def cut_from_video(
-    location: Path, *, height: int, width: int, detector: Detector | None = None, frames: int = FRAMES
+    location: Path,
+    *,
+    height: int,
+    width: int,
+    detector: Detector | None = None,
+    frames: int = FRAMES,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> CropSet:
     """People of a video, cut from at most `frames` frames spread evenly over it and resized.
 
@@ -39,6 +45,7 @@ def cut_from_video(
         width: of each crop.
         detector: finds the people where there is no ``det/det.txt``.
         frames: most frames to look at.
+        should_stop: asked at every frame; what was cut so far is returned.
 
     Raises:
         InvalidFile: the video cannot be read, or shows nobody who could be cut out.
@@ -46,14 +53,15 @@ def cut_from_video(
     """
     cut: list[NDArray[np.uint8]] = []
     names: list[str] = []
-    for sighting in people_in(location, detector=detector, frames=frames):
+    for sighting in people_in(location, detector=detector, frames=frames, should_stop=should_stop):
         crops = np.empty((len(sighting.boxes), 3, height, width), np.uint8)
         cut_crops(sighting.frame.image, sighting.boxes, crops, swap_colors=True, antialias=False)
         cut.append(crops)
         names += [f"{location.name}#{sighting.frame.index}.{row}" for row in range(len(crops))]
-    if not names:
+    if not names and not should_stop():
         raise InvalidFile(f"{location} shows nobody who could be cut out", remedy="leave it out, or check its boxes")
-    return CropSet(np.concatenate(cut), tuple(names))
+    none = np.empty((0, 3, height, width), np.uint8)
+    return CropSet(np.concatenate([none, *cut]), tuple(names))
 
 
 class Sighting(NamedTuple):

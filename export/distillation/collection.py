@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from reidkit.calibration.crops import CropSet, cut_from_video, farthest_points, read_crop_set
-from reidkit.export.distillation.labels import Labels
+from reidkit.export.distillation.labels import Labels, Stopped
 from reidkit.export.distillation.teacher import Teacher
 from reidkit.runtime.detectors import open_detector
 from reidkit.runtime.errors import InvalidInput
@@ -52,9 +52,10 @@ def collect(
         teacher: whose eyes tell which crops of the videos differ.
         size: height and width.
         cache: folder of the teacher's answers.
-        should_stop: asked between batches.
+        should_stop: asked between batches and frames.
 
     Raises:
+        Stopped: it was told to.
         InvalidFile: a source is missing, empty or too much of it unreadable.
         InvalidInput: there are too few crops.
         EngineFailure: the teacher gives no usable embedding.
@@ -68,11 +69,16 @@ def collect(
         detector = open_detector(sources.detector) if sources.detector else None
         try:
             cut = CropSet.join(
-                [cut_from_video(video, height=height, width=width, detector=detector) for video in sources.videos]
+                [
+                    cut_from_video(video, height=height, width=width, detector=detector, should_stop=should_stop)
+                    for video in sources.videos
+                ]
             )
         finally:
             if detector is not None:
                 detector.close()
+        if should_stop():
+            raise Stopped
         labels = Labels.of(teacher, cut, seed=0, folder=cache, should_stop=should_stop)
         parts.append(cut.pick(np.sort(farthest_points(labels.of_view(0).numpy(), sources.diverse))))
     if sum(map(len, parts)) < FEWEST:
