@@ -11,7 +11,7 @@ ARTIFACT = demo/$(MODEL)-openvino-fp32
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check sanitize proof-ring proof-kernels bench clean
+.PHONY: demo test check sanitize proof-ring proof-kernels bench targets-table clean
 
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard runtime/native/*.cpp runtime/native/*.hpp)
 
@@ -83,6 +83,11 @@ proof-kernels: sanitize
 
 bench:
 	bench/run
+
+# Every listed network, whole, through every target that is here: docs/targets.md. Takes hours, and may be interrupted; what
+# docs/targets.json has is not tried again. CROPS names a folder of real crops, which int8 needs.
+targets-table: $(VENV)/equipped
+	$(BIN)/reidkit targets $(if $(CROPS),--crops $(CROPS)) --measured docs/targets.json --table docs/targets.md
 
 clean:
 	rm -rf $(VENV) build dist
