@@ -161,7 +161,7 @@ def _try(job: ExportJob, original: Original, *, progress: Callable[[str], None])
         status = "runs" if runs else "builds" if result.manifest.is_built else "bundle"
         reason, cosine = "", result.manifest.parity["cosine_min"]
     except GateFailure as error:
-        status, reason, cosine = "differs", error.message, error.report["parity"]["cosine_min"]
+        status, reason, cosine = "differs", error.message, error.report.get("parity", {}).get("cosine_min")
     except (TargetUnavailable, MissingDependency) as error:
         status, reason, cosine = "unavailable", error.message, None
     except ReidkitError as error:
