@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from platform import machine
 from typing import Any
@@ -104,7 +105,7 @@ class OpenVinoEngine(EngineBase):
 
     def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         sizes = parts(len(batch), streams=self.streams)
-        pieces = np.split(batch, np.cumsum(sizes)[:-1])
+        pieces = [batch[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
         # Shared: a request reads `batch` where it lies and answers with a view of its own memory.
         try:
             requests = [self._request(size, sizes[:turn].count(size)) for turn, size in enumerate(sizes)]
