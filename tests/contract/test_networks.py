@@ -36,6 +36,8 @@ from reidkit.runtime.engines import Engine, engines, open_artifact  # noqa: E402
 from reidkit.runtime.errors import InvalidInput  # noqa: E402
 from reidkit.targets import Precision, find_target, targets  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TRAINED = "osnet_x0_25"
 REAL_CROPS = 100
 BATCH = 4
@@ -213,10 +215,11 @@ print(closed, resident() - start)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell what is resident")
+@pytest.mark.parametrize(
+    "built", [case for case in CASES if (case.network, case.precision) == (TRAINED, "fp32")], ids=str, indirect=True
+)
 def test_closing_gives_the_memory_back(built: Built, engine: Engine) -> None:
     """Six that were opened and closed leave less than half of what six hold that are open."""
-    if built.case.network != TRAINED or built.case.precision is not Precision.FP32:
-        pytest.skip("one artifact of each target is enough")
     command = [sys.executable, "-c", LEAK, str(built.folder)]
     closed, opened = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert opened > 0
