@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from reidkit.calibration.gates import compare_embeddings  # noqa: E402
 from reidkit.calibration.quantization import CalibrationSet, Layout, Quantizer, Ranges, observe  # noqa: E402
 from reidkit.calibration.quantization.network import Network, open_session  # noqa: E402
 from reidkit.calibration.quantization.steps import correct_biases, equalize  # noqa: E402
+from reidkit.calibration.quantization.tensorrt_cache import tensorrt_cache  # noqa: E402
 from reidkit.calibration.quantization.writing import EightBits, quantized, quantized_weights  # noqa: E402
 from reidkit.calibration.street import render_crops  # noqa: E402
 from reidkit.runtime.errors import ExportFailure, InvalidFile, InvalidInput  # noqa: E402
@@ -259,3 +261,18 @@ def test_a_graph_without_products_has_nothing_to_quantise() -> None:
     del net.graph.initializer[:]
     with pytest.raises(ExportFailure, match="nothing to quantise"):
         Network(net)
+
+
+def test_a_tensorrt_cache_has_scales_as_the_bits_of_floats(crops: CalibrationSet) -> None:
+    ranges = observe(Network(network()), crops)
+    header, *lines = tensorrt_cache(ranges, observer="min-max", version="10.3.0").splitlines()
+    assert header == "TRT-100300-EntropyCalibration2"
+    scales = {name: struct.unpack(">f", bytes.fromhex(bits))[0] for name, bits in (line.split(": ") for line in lines)}
+    assert scales.keys() == ranges.tensors.keys()
+    assert scales["r0"] == pytest.approx(ranges.tensors["r0"].high / 127)
+
+
+@pytest.mark.parametrize("version", ["11.4.0", "ten"])
+def test_tensorrt_11_has_no_cache(version: str, crops: CalibrationSet) -> None:
+    with pytest.raises(InvalidInput, match="reads no calibration cache"):
+        tensorrt_cache(observe(Network(network()), crops), observer="min-max", version=version)
