@@ -18,35 +18,35 @@ if TYPE_CHECKING:
     from reidkit.runtime.tracking.config import BotSortConfig
 
 Array = NDArray[np.float64]
-ClassThresholds = dict[int, dict[str, float]]
+ClassScores = dict[int, dict[str, float]]
 
 THRESHOLDS = ("high_score", "low_score", "new_track_score", "min_embedding_score")
 """Settings that a class may have a value of its own of."""
 
 
-def read_class_thresholds(value: object) -> ClassThresholds:
+def read_class_scores(value: object) -> ClassScores:
     """Class number to its thresholds, as a file or a snapshot has them. Raises `InvalidConfig` for anything else."""
     if not isinstance(value, dict):
         raise InvalidConfig(
-            f"class_thresholds is {value!r}", remedy="give class numbers and their own: {2: {high_score: 0.5}}"
+            f"class_scores is {value!r}", remedy="give class numbers and their own: {2: {high_score: 0.5}}"
         )
-    found: ClassThresholds = {}
+    found: ClassScores = {}
     for key, own in value.items():
         number = int(key) if isinstance(key, str) and key.lstrip("-").isdecimal() else key  # JSON's keys are text
         if not isinstance(number, int) or isinstance(number, bool) or not isinstance(own, dict):
             raise InvalidConfig(
-                f"class_thresholds: {key!r}: {own!r}",
+                f"class_scores: {key!r}: {own!r}",
                 remedy="give the class's number and its own: 2: {high_score: 0.5}",
             )
         found[number] = {}
         for name, score in own.items():
             if name not in THRESHOLDS:
                 raise InvalidConfig(
-                    f"class_thresholds: class {number} has {name!r}; a class may have {', '.join(THRESHOLDS)}",
+                    f"class_scores: class {number} has {name!r}; a class may have {', '.join(THRESHOLDS)}",
                     remedy=did_you_mean(str(name), THRESHOLDS),
                 )
             if not isinstance(score, (int, float)) or isinstance(score, bool) or not 0 <= score <= 1:
-                raise InvalidConfig(f"class_thresholds: {name} of class {number} is {score!r}, not within 0 and 1")
+                raise InvalidConfig(f"class_scores: {name} of class {number} is {score!r}, not within 0 and 1")
             found[number][name] = float(score)
     return found
 
@@ -54,10 +54,10 @@ def read_class_thresholds(value: object) -> ClassThresholds:
 def threshold(config: BotSortConfig, name: str, classes: Rows) -> float | Array:
     """The setting `name` of `THRESHOLDS`: one value for all, or (N,) by the detections' classes."""
     general: float = getattr(config, name)
-    if not config.class_thresholds:
+    if not config.class_scores:
         return general
     own = np.full(classes.shape, general)
-    for number, thresholds in config.class_thresholds.items():
+    for number, thresholds in config.class_scores.items():
         own[classes == number] = thresholds.get(name, general)
     return own
 
@@ -82,7 +82,7 @@ def vote(table: TrackTable, rows: Rows | slice, classes: Rows, scores: Array) ->
 
 def contradiction_in(config: BotSortConfig) -> str | None:
     """What is wrong where a class's thresholds, with what it takes over, contradict each other."""
-    for number, own in (config.class_thresholds or {}).items():
+    for number, own in (config.class_scores or {}).items():
         low, high = own.get("low_score", config.low_score), own.get("high_score", config.high_score)
         if low > high:
             return f"low_score {low:g} of class {number} is above its high_score {high:g}"

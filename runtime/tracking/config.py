@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from reidkit.runtime.errors import InvalidConfig
 from reidkit.runtime.tracking.auto_thresholds import check_auto, resolved
-from reidkit.runtime.tracking.classes import contradiction_in, read_class_thresholds
+from reidkit.runtime.tracking.classes import contradiction_in, read_class_scores
 from reidkit.runtime.tracking.regions import Region, read_regions
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class BotSortConfig:
             appearance alone; a file may say `long_term_lost_s`, in seconds.
         long_term_reentry: whether who was lost at the border of the picture may be recognised. False: they have left,
             and whoever comes in is new; `BotSort.update` then needs the frames.
-        class_thresholds: None, or by class number the values of its own of `high_score`, `low_score`, `new_track_score`
+        class_scores: None, or by class number the values of its own of `high_score`, `low_score`, `new_track_score`
             and `min_embedding_score`.
         other_class_penalty: taken off the IoU of a track and a detection of another class; 1: they are never matched.
             Above 0 nobody lost is recognised by appearance alone in another class.
@@ -114,7 +114,7 @@ class BotSortConfig:
     long_term_max_speed: float = 2.0
     long_term_lost_frames: int = 0
     long_term_reentry: bool = True
-    class_thresholds: dict[int, dict[str, float]] | None = None
+    class_scores: dict[int, dict[str, float]] | None = None
     other_class_penalty: float = 0.0
     class_vote: bool = False
     ignored_regions: tuple[Region, ...] = ()
@@ -142,8 +142,8 @@ class BotSortConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ignored_regions", read_regions(self.ignored_regions))
-        if self.class_thresholds is not None:
-            object.__setattr__(self, "class_thresholds", read_class_thresholds(self.class_thresholds))
+        if self.class_scores is not None:
+            object.__setattr__(self, "class_scores", read_class_scores(self.class_scores))
         object.__setattr__(self, "auto", check_auto(self.auto))
         for field in dataclasses.fields(self):
             self._check(field.name, str(field.type), getattr(self, field.name))

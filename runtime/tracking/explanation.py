@@ -65,7 +65,7 @@ def _detection_gates(config: BotSortConfig) -> list[Gate]:
     if config.with_reid:
         embedded = max(high, config.min_embedding_score)
         gates.append(Gate("detections", "cut and embedded", f"score >= {embedded:g}{_economy(config)}"))
-    for number, own in (config.class_thresholds or {}).items():
+    for number, own in (config.class_scores or {}).items():
         conditions = ", ".join(f"{name} {score:g}" for name, score in own.items())
         gates.append(Gate("detections", f"class {number}: its own thresholds", conditions))
     for region in config.ignored_regions:
