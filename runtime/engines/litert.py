@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,14 @@ class LiteRtEngine(EngineBase):
         model = read_checked(folder, self.manifest, self.manifest.engine_file)
         try:
             interpreter = Interpreter(model_content=model, num_threads=threads or _processors())
-            runners = [interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()]
+            signatures = [interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()]
         except (ValueError, RuntimeError) as error:
             raise EngineFailure(f"LiteRT refuses {self.manifest.name}: {error}") from error
-        self._runners = dict(self._checked(runner) for runner in runners)
+        self._runners = dict(self._runner(signature) for signature in signatures)
         batch = self.manifest.batch
         if lacking := ({1} if batch.dynamic else {*batch.buckets}) - self._runners.keys():
             raise ArtifactInvalid(
-                f"the model in {self.manifest.name} has no signature for batches of {', '.join(map(str, lacking))}",
+                f"the model in {self.manifest.name} has no signature for batches of {', '.join(map(str, sorted(lacking)))}",
                 remedy="export the artifact again",
             )
 
@@ -48,10 +49,8 @@ class LiteRtEngine(EngineBase):
         answers = []
         while rest := len(batch):
             size = max(size for size in self._runners if size <= rest)
-            runner = self._runners[size]
-            ((name, _),) = runner.get_input_details().items()
             try:
-                (answer,) = runner(**{name: batch[:size]}).values()
+                answer = self._runners[size](batch[:size])
             except (ValueError, RuntimeError) as error:
                 raise EngineFailure(f"LiteRT cannot run {size} crops of {self.manifest.name}: {error}") from error
             answers.append(answer)
@@ -61,14 +60,20 @@ class LiteRtEngine(EngineBase):
     def _release(self) -> None:
         del self._runners
 
-    def _checked(self, runner: Any) -> tuple[int, Any]:
-        """A signature's batch size, and what runs it; its tensors are those of the manifest."""
-        inputs, outputs = ([*details().values()] for details in (runner.get_input_details, runner.get_output_details))
+    def _runner(self, signature: Any) -> tuple[int, Callable[[NDArray[Any]], NDArray[Any]]]:
+        """A signature's batch size, and a function that runs it; its tensors are those of the manifest."""
+        inputs, outputs = signature.get_input_details(), signature.get_output_details()
         self._expect_tensors(
-            [(np.dtype(tensor["dtype"]).name, [None, *map(int, tensor["shape"][1:])]) for tensor in inputs],
-            [[None, *map(int, tensor["shape"][1:])] for tensor in outputs],
+            [(np.dtype(tensor["dtype"]).name, [None, *tensor["shape"][1:].tolist()]) for tensor in inputs.values()],
+            [[None, *tensor["shape"][1:].tolist()] for tensor in outputs.values()],
         )
-        return int(inputs[0]["shape"][0]), runner
+        ((taken, tensor),), (given,) = inputs.items(), outputs
+
+        def run(batch: NDArray[Any]) -> NDArray[Any]:
+            answer: NDArray[Any] = signature(**{taken: batch})[given]
+            return answer
+
+        return int(tensor["shape"][0]), run
 
 
 def _processors() -> int:

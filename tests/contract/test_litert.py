@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import shutil
-import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -204,8 +203,17 @@ def test_a_file_without_the_signatures_of_its_manifest_is_refused(tmp_path: Path
 
 
 def test_what_is_closed_is_given_back(tmp_path: Path) -> None:
-    engine = open_artifact(tiny_artifact(tmp_path, Tiny(target="litert")))
-    held = [weakref.ref(runner) for runner in engine._runners.values()]  # type: ignore[attr-defined]
+    folder = tiny_artifact(tmp_path, Tiny(target="litert"))
+    before = _interpreters()
+    engine = open_artifact(folder)
+    assert _interpreters() == before + 1
     engine.close()
+    assert _interpreters() == before
+
+
+def _interpreters() -> int:
+    """How many of LiteRT's hold memory."""
+    from ai_edge_litert.interpreter import Interpreter
+
     gc.collect()
-    assert [reference() for reference in held] == [None]
+    return sum(type(held) is Interpreter for held in gc.get_objects())
