@@ -11,7 +11,7 @@ ARTIFACT = demo/$(MODEL)-openvino-fp32
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check sanitize proof-ring proof-kernels bench targets-table clean
+.PHONY: demo test check sanitize proof-ring proof-kernels aarch64 bench targets-table clean
 
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard runtime/native/*.cpp runtime/native/*.hpp)
 
@@ -80,6 +80,10 @@ proof-kernels: sanitize
 	PATH="$(abspath $(BIN)):$$PATH" cmake --workflow --preset aarch64
 	PATH="$(abspath $(BIN)):$$PATH" cmake --workflow --preset fuzz
 	build/fuzz/tests/native/crops_fuzz -runs=10000000 -max_len=128 -print_final_stats=1
+
+# 64-bit ARM under qemu, with the true wheels of the inference libraries. Needs Debian's g++-aarch64-linux-gnu; minutes.
+aarch64: $(VENV)/equipped
+	.ci/aarch64 $(BIN)
 
 bench:
 	bench/run
