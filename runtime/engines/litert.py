@@ -39,9 +39,9 @@ class LiteRtEngine(EngineBase):
             raise EngineFailure(f"LiteRT refuses {self.manifest.name}: {error}") from error
         self._runners = dict(self._runner(signature) for signature in signatures)
         batch = self.manifest.batch
-        if lacking := ({1} if batch.dynamic else {*batch.buckets}) - self._runners.keys():
+        if lacking := sorted(({1} if batch.dynamic else {*batch.buckets}) - self._runners.keys()):
             raise ArtifactInvalid(
-                f"the model in {self.manifest.name} has no signature for batches of {', '.join(map(str, sorted(lacking)))}",
+                f"the model in {self.manifest.name} has no signature for batches of {', '.join(map(str, lacking))}",
                 remedy="export the artifact again",
             )
 
