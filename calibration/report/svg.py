@@ -136,7 +136,7 @@ class Plot:
 def bars(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
     """Horizontal bars: name, length and text of each; the longest fills the room."""
     longest = max((length for _, length, _ in rows), default=0.0) or 1.0
-    room, name_room, high = 250, 200, 22
+    room, name_room, high = 180, 200, 22
     drawn = "".join(
         f'<text class="small" text-anchor="end" x="{name_room - 8}" y="{row * high + 15}">{escape(name)}</text>'
         f'<rect class="bar" x="{name_room}" y="{row * high + 5}" rx="2" height="12" '

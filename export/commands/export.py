@@ -21,9 +21,12 @@ from reidkit.targets import Precision, find_target, targets
 from reidkit.targets.target import no_calibration
 
 if TYPE_CHECKING:
+    from reidkit.export.choosing import Chosen
     from reidkit.export.ensembles import Ensemble
+    from reidkit.export.ensembles.worth import Worth
     from reidkit.export.pipeline import ExportResult
 
+AUTO = "auto"
 _file = click.Path(path_type=Path)
 
 
@@ -75,11 +78,11 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> 
 @click.option("--target", required=True, help=f"What to build for: {', '.join(targets())}.")
 @click.option(
     "--precision",
-    type=click.Choice([str(precision) for precision in Precision]),
+    type=click.Choice([*map(str, Precision), AUTO]),
     metavar="PRECISION",
     default=str(Precision.FP32),
     show_default=True,
-    help="What the engine computes in, if the target offers it.",
+    help="What the engine computes in, if the target offers it; auto: what passes the gates and is quickest here.",
 )
 @click.option(
     "--output",
@@ -224,10 +227,13 @@ def export(
         limits=read_limits(thresholds),
         allow_slower=allow_slower,
     )
+    if precision == AUTO and parts > 1:
+        raise click.UsageError("--precision auto is for one network: name an ensemble's")
     backbones()  # without torch this says so, before anything below imports it
     if backbones_file is not None:
         use_backbones_of(backbones_file)
 
+    from reidkit.export.choosing import export_quickest
     from reidkit.export.ensembles import Ensemble, export_ensemble, find_gallery, load_parts
     from reidkit.export.originals import Original, onnx_original, random_original, trained_original
     from reidkit.export.pipeline import ExportJob
@@ -257,7 +263,7 @@ def export(
     job = ExportJob(
         original=original,
         target=target,
-        precision=Precision(precision),
+        precision=Precision.FP32 if precision == AUTO else Precision(precision),
         output=output,
         name=name,
         batch_sizes=batch,
@@ -268,16 +274,23 @@ def export(
         evidence=evidence,
         report=report,
     )
-    worth = None
-    if parts > 1:
+    worth: Worth | None = None
+    chosen: Chosen | None = None
+    if precision == AUTO:
+        chosen = export_quickest(job, progress=_tell)
+        result = chosen.result
+    elif parts > 1:
         labelled = find_gallery(gallery, crops=crops)
         result, worth = export_ensemble(job, ensemble, count=parts, gallery=labelled, progress=_tell)
     else:
         result = run(job, progress=_tell)
     if as_json:
-        print_json({**result.to_dict(), **({"ensemble": worth.to_dict()} if worth else {})})
+        about_parts = {} if worth is None else {"ensemble": worth.to_dict()}
+        about_choice = {} if chosen is None else {"auto": chosen.to_dict()}
+        print_json({**result.to_dict(), **about_parts, **about_choice})
     else:
-        click.echo("\n".join([_summary(result), *(worth.lines() if worth else [])]))
+        more = worth or chosen
+        click.echo("\n".join([_summary(result), *(more.lines() if more else [])]))
 
 
 def _tell(stage: str) -> None:

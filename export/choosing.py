@@ -1,0 +1,111 @@
+"""`--precision auto`: whatever the target offers is built and judged, what passes is measured, the quickest is kept.
+
+fp32 ─┐
+fp16 ─┼─ export into a scratch folder ─ gates ─ take turns on this box ─ the quickest ─► published
+int8 ─┘        (left out, with the reason, where that fails)
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from reidkit.calibration.benchmark.choice import Choice, choose
+from reidkit.calibration.benchmark.contest import measure, usual_threads
+from reidkit.calibration.gates.judging import Evidence
+from reidkit.calibration.gates.worth import PEOPLE
+from reidkit.export.pipeline import ExportJob, ExportResult, export
+from reidkit.runtime.artifact.publication import publication
+from reidkit.runtime.engines import EngineBase, engines
+from reidkit.runtime.errors import ExportFailure, GateFailure, MissingDependency, TargetUnavailable
+from reidkit.targets import Precision, find_target
+
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What was published, and why.
+
+    Attributes:
+        result: the artifact.
+        choices: all that were measured, the quickest first.
+        left_out: by precision, why it was not measured.
+    """
+
+    result: ExportResult
+    choices: list[Choice]
+    left_out: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` says of the choice."""
+        choices = [{name: value for name, value in asdict(each).items() if name != "artifact"} for each in self.choices]
+        return {"people": PEOPLE, "choices": choices, "left_out": self.left_out}
+
+    def lines(self) -> list[str]:
+        """The choice for people."""
+        measured = [f"  {each.precision:<7} {each.frame_ms:.1f} ms for {PEOPLE} people" for each in self.choices]
+        return [*measured, *(f"  {precision:<7} left out: {why}" for precision, why in self.left_out.items())]
+
+
+def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: None) -> Chosen:
+    """Export in the precision that is quickest on this box among those that pass the gates.
+
+    Args:
+        job: what to export; its precision does not count. int8 is tried if there is something to calibrate with.
+        progress: told of each stage as it begins.
+
+    Raises:
+        TargetUnavailable: what the target builds cannot run here, so nothing can be measured.
+        ReidkitError: not even float32 passes; as `export` raises it.
+    """
+    target = find_target(job.target)
+    engine: type[EngineBase] = engines()[target.engine].load()
+    if reason := engine.available():
+        raise TargetUnavailable(
+            f"--precision auto chooses by measurement, and {target.name} runs nothing here: {reason}",
+            remedy="name the precision",
+        )
+    original = cache(job.original)
+    evidence = replace(job.evidence or Evidence(), allow_slower=True)  # the measurement below decides
+    results: dict[Precision, ExportResult] = {}
+    left_out: dict[str, str] = {}
+    job.output.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".reidkit-auto-", dir=job.output) as scratch:
+        for precision in (each for each in Precision if each in target.precisions):
+            if precision is Precision.INT8 and job.calibration is None:
+                left_out[precision.value] = "nothing to calibrate with: give --calibration"
+                continue
+            alone = replace(
+                job,
+                original=original,
+                precision=precision,
+                output=Path(scratch, precision),
+                calibration=job.calibration if precision is Precision.INT8 else None,
+                evidence=evidence,
+            )
+            try:
+                results[precision] = export(alone, progress=lambda stage, of=precision: progress(f"{of}: {stage}"))
+            except (GateFailure, ExportFailure, MissingDependency) as error:
+                if precision is Precision.FP32:
+                    raise
+                left_out[precision.value] = error.message
+        progress(f"measuring {len(results)} artifacts")
+        measured = measure(
+            [result.artifact for result in results.values()],
+            threads=usual_threads()[-1:],
+            rounds=_ROUNDS,
+            seconds=evidence.seconds,
+            trusted=True,
+        )
+        choices = choose(measured, people=PEOPLE)
+        best = results[Precision(choices[0].precision)]
+        artifact = job.output / best.artifact.name
+        with publication(artifact) as folder:
+            shutil.copytree(best.artifact, folder, dirs_exist_ok=True)
+    return Chosen(result=replace(best, artifact=artifact), choices=choices, left_out=left_out)
