@@ -172,8 +172,8 @@ class Manifest:
         built_on: machine that built it (`system`, `machine`, `processor`, `python`).
         calibration: provenance of INT8 ranges, None for float artifacts.
         parity: agreement with the reference (see `reidkit.calibration.gates`).
-        gates: every gate with its status, value and limit.
-        thresholds: recommended tracker thresholds for this artifact, None until measured.
+        gates: every gate with its status, value and limit, and all that it measured.
+        thresholds: settings of `BotSortConfig` recommended for this artifact, None until measured.
         files: every file of the artifact but the manifest and its digest, by relative name.
     """
 
