@@ -125,13 +125,20 @@ def batch_sizes(batch: Batch) -> list[int]:
 def _prepared(program: Any) -> Any:
     """The program as coremltools understands it.
 
-    It knows no bytes, so the input is typed float32. And it turns 1/x into 1/(x + 0.0001), which is no root of a
-    generalised mean any more, so that becomes a division.
+    It knows no bytes, so the input is typed float32. And two operators it takes for others (9.0): 1/x for
+    1/(x + 0.0001), which is no root of a generalised mean any more, and a GELU by tanh for one by erf.
     """
     import torch
 
-    reciprocal = torch.ops.aten.reciprocal.default
-    program = program.run_decompositions({reciprocal: lambda x: torch.ones_like(x) / x})
+    def gelu(x: torch.Tensor, *, approximate: str = "none") -> torch.Tensor:
+        if approximate != "tanh":
+            return NotImplemented  # stays as it is
+        return 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
+
+    aten = torch.ops.aten
+    program = program.run_decompositions(
+        {aten.reciprocal.default: lambda x: torch.ones_like(x) / x, aten.gelu.default: gelu}
+    )
     (name,) = program.graph_signature.user_inputs
     node = next(node for node in program.graph.nodes if node.name == name)
     node.meta["val"] = node.meta["val"].float()

@@ -42,11 +42,7 @@ class _Step:
 
 
 class Evaluator:
-    """A function of a MIL program, ready to be computed.
-
-    Raises:
-        ExportFailure: it holds an operator that is not known here.
-    """
+    """A function of a MIL program, ready to be computed."""
 
     def __init__(self, function: Any) -> None:
         """Take a `coremltools` MIL function of one input and one output."""
@@ -60,13 +56,8 @@ class Evaluator:
             if operation.op_type == "const":
                 (output,) = operation.outputs
                 self._constants[output.name] = _constant(output.val)
-            elif operation.op_type in OPERATORS:
-                operations.append(operation)
             else:
-                raise ExportFailure(
-                    f"Core ML's program has the operator {operation.op_type}, whose numbers cannot be checked here",
-                    remedy="build it on a Mac, where Core ML itself is asked, or for another target",
-                )
+                operations.append(operation)
         inputs = [
             {name: _names(value) for name, value in operation.inputs.items() if value is not None}
             for operation in operations
@@ -88,11 +79,16 @@ class Evaluator:
         """(N, 3, H, W) grey levels in any type -> (N, D) float32.
 
         Raises:
-            ExportFailure: an operator is used in a way that is not known here, or does not fit its inputs.
+            ExportFailure: an operator, or a way to use it, is not known here.
         """
         values: dict[str, Any] = {**self._constants, self._input: torch.from_numpy(images.astype(np.float32))}
         with torch.inference_mode():
             for step in self._steps:
+                if step.kind not in OPERATORS:
+                    raise ExportFailure(
+                        f"Core ML's program has the operator {step.kind}, whose numbers cannot be checked here",
+                        remedy="build it on a Mac, where Core ML itself is asked, or for another target",
+                    )
                 given = {
                     name: [values[one] for one in value] if isinstance(value, list) else values[value]
                     for name, value in step.inputs.items()

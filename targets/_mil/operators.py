@@ -204,6 +204,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "relu6": lambda *, x: F.relu6(x),
     "leaky_relu": lambda *, x, alpha: F.leaky_relu(x, float(alpha)),
     "prelu": lambda *, x, alpha: F.prelu(x, alpha),
+    "thresholded_relu": lambda *, x, alpha: F.threshold(x, float(alpha), 0.0),
     "elu": lambda *, x, alpha: F.elu(x, float(alpha)),
     "sigmoid": lambda *, x: torch.sigmoid(x),
     "sigmoid_hard": lambda *, x, alpha, beta: torch.clip(alpha * x + beta, 0, 1),
