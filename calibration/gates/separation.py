@@ -58,8 +58,10 @@ class Separation:
         pairs = self.telling
         if pairs.different.sum() < _FEWEST_PAIRS:
             return None
+        usual = round(pairs.cosine_of_strangers(STRANGERS), 3)
         return {
-            "min_cosine": round(pairs.cosine_of_strangers(STRANGERS), 3),
+            "min_cosine": usual,
+            "unconfirmed_min_cosine": usual,
             "long_term_min_cosine": round(pairs.cosine_of_strangers(STRANGERS_LONG_TERM), 3),
         }
 
