@@ -77,13 +77,16 @@ def verify_command(
         raise click.UsageError("--detections and --gt are of a --sequence")
     if beside and (report is None or gallery is None):
         raise click.UsageError("--beside is for a --report on a --gallery")
+    recording = None
+    if sequence is not None:
+        recording = Recording.find(sequence, detections=detections, truth=gt, tracker=tracker)
     job = Verification(
         subject=Subject(path=artifact, preprocessing=preprocessing, precision=precision),
         reference=None if reference is None else Subject(path=reference, preprocessing=reference_preprocessing),
         crops=crops,
         evidence=Evidence(
             gallery=gallery,
-            recording=sequence and Recording.find(sequence, detections=detections, truth=gt, tracker=tracker),
+            recording=recording,
             limits=read_limits(thresholds),
             allow_slower=allow_slower,
             seconds=seconds,

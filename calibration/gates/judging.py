@@ -191,7 +191,7 @@ def _tracking(candidate: Embedder, reference: Embedder | None, evidence: Evidenc
         why = f"{shown or 'tracked'}, but no reference to hold it to: name one with --reference"
         return not_run(tracking.NAME, measure=tracking.PRINCIPAL, why=why, figures=scores)
     truth = None if recording.truth is None else read_tracks(recording.truth)
-    return tracking_gate(*runs, evidence.limits.tracking, truth=truth, by=reference.name)
+    return tracking_gate(runs[0], runs[1], evidence.limits.tracking, truth=truth, by=reference.name)
 
 
 def _with(found: Verdict, *reports: GateReport) -> Verdict:
