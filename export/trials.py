@@ -174,7 +174,7 @@ def _try(job: ExportJob, original: Original, *, progress: Callable[[str], None])
         status=status,
         reason=" ".join(reason.split()),
         cosine_min=cosine,
-        megabytes=manifest and round(sum(file.bytes for file in manifest.files.values()) / 1e6, 1),
+        megabytes=round(sum(file.bytes for file in manifest.files.values()) / 1e6, 1) if manifest else None,
         build_cpu_s=stages.seconds.get("building"),
         weights=backbone.weights.source,
         toolchain=manifest.toolchain if manifest else {},
