@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -90,7 +90,7 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
                 evidence=evidence,
             )
             try:
-                results[precision] = export(alone, progress=lambda stage, of=precision: progress(f"{of}: {stage}"))
+                results[precision] = export(alone, progress=partial(_tell, progress, precision))
             except (GateFailure, ExportFailure, MissingDependency) as error:
                 if precision is Precision.FP32:
                     raise
@@ -109,3 +109,7 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
         with publication(artifact) as folder:
             shutil.copytree(best.artifact, folder, dirs_exist_ok=True)
     return Chosen(result=replace(best, artifact=artifact), choices=choices, left_out=left_out)
+
+
+def _tell(progress: Callable[[str], None], precision: Precision, stage: str) -> None:
+    progress(f"{precision}: {stage}")
