@@ -15,6 +15,7 @@ from reidkit.calibration.tuning.recording import pieces_of
 from reidkit.runtime import BotSortConfig, open_artifact
 from reidkit.runtime.commands.shell import (
     INTERRUPTED,
+    FiniteRange,
     ProgressLine,
     ReidkitCommand,
     json_option,
@@ -45,8 +46,8 @@ _path = click.Path(path_type=Path)
 @click.option(
     "--folds", type=click.IntRange(min=2), default=3, show_default=True, help="Pieces to hold out in turn, at least."
 )
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Time budget.  [default: none]")
-@click.option("--fps", type=click.FloatRange(min=0.01, max=10_000), help="Frames per second.")
+@click.option("--minutes", type=FiniteRange(min=0, min_open=True), help="Time budget.  [default: none]")
+@click.option("--fps", type=FiniteRange(min=0.01, max=10_000), help="Frames per second.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the searches.")
 @json_option
 def tune_settings(

@@ -16,7 +16,7 @@ from reidkit.calibration.gates.tracking import Recording
 from reidkit.calibration.quantization import DEFAULT_OBSERVER, OBSERVERS
 from reidkit.export.backbones import backbones, card_of_factory, find_backbone, use_backbones_of
 from reidkit.export.catalogue.known_weights import backbone_of, known_weights
-from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
+from reidkit.runtime.commands.shell import FiniteRange, ReidkitCommand, json_option, print_json
 from reidkit.targets import Precision, find_target, targets
 from reidkit.targets.target import no_calibration
 
@@ -125,7 +125,7 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> 
 @click.option(
     "--budget",
     "budget_s",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=600,
     show_default=True,
     metavar="SECONDS",

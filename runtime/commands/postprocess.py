@@ -10,6 +10,7 @@ import click
 from reidkit.runtime import open_artifact
 from reidkit.runtime.commands.shell import (
     INTERRUPTED,
+    FiniteRange,
     ProgressLine,
     ReidkitCommand,
     json_option,
@@ -40,14 +41,14 @@ _path = click.Path(path_type=Path)
 @click.option("--input", "video", help="The video that was tracked.")
 @click.option(
     "--min-cosine",
-    type=click.FloatRange(-1, 1),
+    type=FiniteRange(-1, 1),
     default=0.7,
     show_default=True,
     help="Join tracks at least so alike. For an OSNet x0.25; other models have other scales.",
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 2),
+    type=FiniteRange(0, 2),
     default=0.05,
     show_default=True,
     help="Every other candidate must be less alike by this.",
@@ -55,14 +56,14 @@ _path = click.Path(path_type=Path)
 @click.option(
     "--max-gap",
     "max_gap_s",
-    type=click.FloatRange(min=0, max=86_400),
+    type=FiniteRange(min=0, max=86_400),
     default=15,
     show_default=True,
     help="Seconds that somebody may have been away.",
 )
 @click.option(
     "--max-speed",
-    type=click.FloatRange(min=0, max=1000),
+    type=FiniteRange(min=0, max=1000),
     default=2,
     show_default=True,
     help="How fast they may have moved, in their heights a second.",
@@ -70,7 +71,7 @@ _path = click.Path(path_type=Path)
 @click.option("--reentry", is_flag=True, help="Also join who left the picture with who comes in.")
 @click.option(
     "--fps",
-    type=click.FloatRange(min=0.01, max=10_000),
+    type=FiniteRange(min=0.01, max=10_000),
     help="Frames per second. Without it what seqinfo.ini says, else the video.",
 )
 @json_option
