@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reidkit.runtime.artifact import Manifest
 from reidkit.runtime.errors import InvalidConfig
@@ -34,7 +34,8 @@ def resolved(config: BotSortConfig, manifest: Manifest) -> BotSortConfig:
                 f"{name}: auto takes what the artifact recommends, and {manifest.name} recommends none",
                 remedy="export it with --gate GALLERY, which measures it, or give a number",
             )
-    return dataclasses.replace(config, auto=(), **{name: recommended[name] for name in config.auto})
+    found: dict[str, Any] = {name: recommended[name] for name in config.auto}
+    return dataclasses.replace(config, auto=(), **found)
 
 
 def check_auto(names: Iterable[str]) -> tuple[str, ...]:

@@ -299,6 +299,7 @@ class BotSort:
         )
         if frame is not None and not config.long_term_reentry:
             allowed[at_border(seen, width=frame.shape[1], height=frame.shape[0])] = False
+        allowed[self._rings.counts(table.id[lost]) < config.long_term_min_embeddings] = False
         if config.other_class_penalty:
             allowed &= table.class_id[lost, None] == observation.classes[candidates_embedded]
         similarity = self._rings.similarity(table.id[lost], embeddings)

@@ -60,6 +60,7 @@ class BotSortConfig:
         long_term_min_cosine: None, or the cosine from which a lost person is recognised by appearance alone.
         long_term_margin: by how much the best cosine must exceed the second best, in its row and in its column.
         long_term_history: past embeddings that a track keeps for this.
+        long_term_min_embeddings: whoever was embedded less often is not known well enough to be recognised.
         long_term_max_speed: how fast a lost person may have moved, in box heights per second.
         long_term_lost_frames: a person lost for longer than `max_lost_frames` is still recognised until then, by
             appearance alone; a file may say `long_term_lost_s`, in seconds.
@@ -111,6 +112,7 @@ class BotSortConfig:
     long_term_min_cosine: float | None = None
     long_term_margin: float = 0.05
     long_term_history: int = 30
+    long_term_min_embeddings: int = 1
     long_term_max_speed: float = 2.0
     long_term_lost_frames: int = 0
     long_term_reentry: bool = True
@@ -227,6 +229,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "long_term_min_cosine": (-1, 1),
     "long_term_margin": (0, 2),
     "long_term_history": (1, 1000),
+    "long_term_min_embeddings": (1, 1000),
     "long_term_max_speed": (0, 1000),
     "long_term_lost_frames": (0, 1_000_000),
     "other_class_penalty": (0, 1),

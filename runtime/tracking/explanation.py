@@ -99,6 +99,8 @@ def _association_gates(config: BotSortConfig) -> list[Gate]:
             f"cos >= {config.long_term_min_cosine:g}, by {config.long_term_margin:g} over the second best both ways, "
             f"within {config.long_term_max_speed:g} box heights per second"
         )
+        if config.long_term_min_embeddings > 1:
+            condition += f", embedded {config.long_term_min_embeddings} times or more"
         if config.long_term_lost_frames > config.max_lost_frames:
             condition += f", for {config.long_term_lost_frames / config.frame_rate:.3g} s"
         if not config.long_term_reentry:

@@ -42,6 +42,11 @@ class EmbeddingRings:
             self._rings[slot] = 0
             self._free.append(slot)
 
+    def counts(self, ids: Indices) -> Indices:
+        """(T,) how many embeddings each track was ever given."""
+        slots = (self._slots.get(track) for track in ids.tolist())
+        return np.fromiter((0 if slot is None else self._added[slot] for slot in slots), np.int64, len(ids))
+
     def similarity(self, ids: Indices, embeddings: Array) -> Array:
         """(T, N) mean of the best and the average cosine between each track's ring and each of N embeddings.
 

@@ -238,6 +238,16 @@ def test_a_lost_person_is_recognised_where_no_overlap_is_left() -> None:
     assert tracker.appearance.recognised == 1
 
 
+@pytest.mark.parametrize(("least", "recognised"), [(1, 1), (3, 1), (4, 0)])
+def test_who_was_hardly_seen_is_not_recognised(least: int, recognised: int) -> None:
+    tracker = long_term(long_term_min_embeddings=least)
+    for _ in range(3):
+        update(tracker, 0, 900, embeddings=EYE[[0, 3]])
+    leave(tracker, 10)
+    update(tracker, 200, 900, embeddings=EYE[[0, 3]])
+    assert tracker.appearance.recognised == recognised
+
+
 @pytest.mark.parametrize(
     ("shift", "embedding", "why"),
     [(200, EYE[1], "another person"), (800, EYE[0], "out of reach"), (200, EYE[0] + 0.9 * EYE[1], "not alike enough")],
