@@ -11,7 +11,7 @@ ARTIFACT = demo/$(MODEL)-openvino-fp32
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check sanitize proof-ring proof-kernels aarch64 bench targets-table clean
+.PHONY: demo test check sanitize proof-ring proof-kernels proof-assignment proof-tracker aarch64 bench targets-table clean
 
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard runtime/native/*.cpp runtime/native/*.hpp)
 
@@ -84,6 +84,16 @@ proof-kernels: sanitize
 # 64-bit ARM under qemu, with the true wheels of the inference libraries. Needs Debian's g++-aarch64-linux-gnu; minutes.
 aarch64: $(VENV)/equipped
 	.ci/aarch64 $(BIN)
+
+# Two million assignments beside SciPy's; half a minute.
+proof-assignment: $(VENV)/equipped
+	REIDKIT_PROOF=long $(BIN)/python -m pytest tests/parity/test_assignment_proof.py
+
+# The tracker's cores at length: beside the slow reference and each other on generated and real sequences, fuzzed, and
+# for 100,000 frames. Half an hour.
+proof-tracker: $(VENV)/equipped
+	REIDKIT_PROOF=long $(BIN)/python -m pytest tests/parity/test_botsort_reference.py tests/parity/test_botsort_cores.py \
+		tests/property/test_botsort_fuzz.py tests/property/test_botsort_memory.py
 
 bench:
 	bench/run
