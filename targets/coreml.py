@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from reidkit.calibration.quantization import Layout
 from reidkit.runtime.artifact.manifest import Batch
 from reidkit.runtime.errors import ExportFailure, InvalidInput, MissingDependency, ReidkitError
 from reidkit.targets.target import BuildJob, BuiltEngine, Option, Precision, read_options, refuse_precision
@@ -61,7 +62,7 @@ class CoreMlTarget:
     consumes: Literal["onnx", "exported_program"] = "exported_program"
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint: frozenset[Precision] = frozenset()
-    int8_layout = None
+    int8_layout: Layout | None = None
     options: Mapping[str, Option] = MappingProxyType(
         {"input": Option(about="array: batches of float32 grey levels; image: a picture at a time", read=_input)}
     )
@@ -130,10 +131,10 @@ def _prepared(program: Any) -> Any:
     """
     import torch
 
-    def gelu(x: torch.Tensor, *, approximate: str = "none") -> torch.Tensor:
+    def gelu(x: Any, *, approximate: str = "none") -> Any:
         if approximate != "tanh":
             return NotImplemented  # stays as it is
-        return 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
+        return 0.5 * x * (torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * torch.pow(x, 3))) + 1)
 
     aten = torch.ops.aten
     program = program.run_decompositions(

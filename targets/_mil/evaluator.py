@@ -3,8 +3,7 @@
     package ─ coremltools' own loader ─ constants, steps ─ torch in float32 ─ rounded to fp16 after every operator
 
 So the numbers are those of the file, its weights and types included, and not those of what was converted. Products add
-up in float32 and are rounded then, as the Neural Engine's and the GPU's mostly do; how a device orders its sums, and
-whether it fuses operators, stays its affair.
+up in float32 and are rounded then; in what a device adds up, in which order, and what it fuses, stays its affair.
 """
 
 from __future__ import annotations

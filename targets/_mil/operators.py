@@ -94,7 +94,7 @@ def concat(*, values: list[Tensor], axis: Tensor, interleave: bool) -> Tensor:
     """Tensors one after another; of shapes too, whose scalars count as one element."""
     if interleave:
         raise NotImplementedError("concat, interleaved")
-    return torch.cat([torch.atleast_1d(value) for value in values], int(axis))
+    return torch.cat([value if value.ndim else value[None] for value in values], int(axis))
 
 
 def split(

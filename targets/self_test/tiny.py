@@ -90,8 +90,8 @@ def manifest(target: Target, built: BuiltEngine, files: dict[str, FileRecord]) -
     )
 
 
-def program(batch: int) -> Any:
-    """What torch exports of the network for `batch` crops. Raises `MissingDependency` without torch."""
+def program(batch: int | None) -> Any:
+    """What torch exports of the network, for `batch` crops or any number. Raises `MissingDependency` without torch."""
     try:
         import torch
     except ModuleNotFoundError as error:
@@ -103,7 +103,9 @@ def program(batch: int) -> Any:
             planes = torch.nn.functional.conv2d(images.float() / 255, kernel, stride=_PATCH).relu()
             return planes.flatten(1) @ linear
 
-    return torch.export.export(Network().eval(), (torch.zeros(batch, 3, HEIGHT, WIDTH, dtype=torch.uint8),))
+    crops = torch.zeros(batch or 2, 3, HEIGHT, WIDTH, dtype=torch.uint8)
+    open_sizes = None if batch else ({0: torch.export.Dim("batch", min=1)},)
+    return torch.export.export(Network().eval(), (crops,), dynamic_shapes=open_sizes)
 
 
 def write(path: Path) -> None:
