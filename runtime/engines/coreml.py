@@ -22,7 +22,9 @@ class CoreMlEngine(EngineBase):
     """An ML Program, which takes arrays in batches of enumerated sizes, or pictures one by one.
 
     A batch is padded to the next size that the program takes; pictures go to Core ML all at once. Grey levels are
-    handed over as float32, which is all that Core ML's arrays hold of them.
+    handed over as float32, which is all that Core ML's arrays hold of them. Devices are ``auto``, any unit, ``cpu``,
+    ``gpu`` and ``ane``, the Neural Engine, the last two with the processor for what they lack. `threads` means nothing
+    here.
     """
 
     @classmethod
@@ -45,8 +47,6 @@ class CoreMlEngine(EngineBase):
             ) from error
         if device not in _UNITS:
             raise InvalidInput(f"the coreml engine has no device '{device}'", remedy=f"use {', '.join(_UNITS)}")
-        if threads is not None:
-            raise InvalidInput("Core ML does not let its threads be counted", remedy="leave threads out")
         self.device = device
         self._package = TemporaryDirectory(prefix="reidkit-")
         try:
