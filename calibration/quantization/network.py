@@ -60,6 +60,11 @@ class Product:
         return source
 
     @property
+    def channel_axis(self) -> int:
+        """Axis of what it takes and gives along which lie the channels."""
+        return 1 if self.node.op_type == "Conv" else -1
+
+    @property
     def is_depthwise(self) -> bool:
         """Whether each channel has a kernel of its own."""
         return self.groups > 1 and self.shape[:2] == (self.groups, 1)
@@ -186,12 +191,13 @@ class Network:
             return None
         shape = tuple(weight.dims)
         attributes = {attribute.name: attribute.i for attribute in node.attribute}
+        factors = [attribute.f for attribute in node.attribute if attribute.name in ("alpha", "beta")]
         if node.op_type == "Conv":
             product = Product(node, shape, out_axis=0, in_axis=1, groups=attributes.get("group", 1))
             return replace(product, in_axis=0) if product.is_depthwise else product
         if node.op_type == "MatMul" and len(shape) == 2:
             return Product(node, shape, out_axis=1, in_axis=0)
-        if node.op_type == "Gemm" and not attributes.get("transA"):
+        if node.op_type == "Gemm" and not attributes.get("transA") and set(factors) <= {1.0}:
             out_axis = 0 if attributes.get("transB") else 1
             return Product(node, shape, out_axis, 1 - out_axis)
         return None

@@ -119,7 +119,7 @@ def known_observer(name: str) -> str:
 def _seen(network: Network, crops: CalibrationSet) -> dict[str, TensorRange]:
     """One pass over the crops, looking at what products take and at what they give."""
     products = network.products.values()
-    axes = {product.source: 1 if product.node.op_type == "Conv" else -1 for product in products}
+    axes = {product.source: product.channel_axis for product in products}
     names = list(dict.fromkeys([*axes, *(network.settled(product.name) for product in products)]))
     histograms = {name: Histogram() for name in names}
     peaks: dict[str, Array] = {}

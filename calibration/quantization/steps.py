@@ -41,7 +41,7 @@ def equalize(network: Network, ranges: Ranges) -> int:
         if len(takers) < len(readers) or source in network.outputs:
             continue
         by = _divisors(network, takers, np.array(ranges.tensors[source].peaks, np.float32))
-        if _divide(network, _maker(network, source), by):
+        if _divide(network, _maker(network, source), by, axis=takers[0].channel_axis):
             for taker in takers:
                 weight = network.weight(taker) * taker.along(taker.in_axis, by)
                 network.set_constant(taker.node, 1, weight)
@@ -110,10 +110,12 @@ def _maker(network: Network, name: str) -> Any | None:
     return node
 
 
-def _divide(network: Network, maker: Any | None, by: Array) -> bool:
-    """Divide what `maker` gives, channel by channel; False where that is not in its constants."""
+def _divide(network: Network, maker: Any | None, by: Array, *, axis: int) -> bool:
+    """Divide what `maker` gives, channel by channel along `axis`; False where that is not in its constants."""
     product = None if maker is None else network.products.get(maker.output[0])
     if maker is None or (product is None and maker.op_type != "LayerNormalization") or maker.op_type == "MatMul":
+        return False
+    if axis != (-1 if product is None else product.channel_axis):
         return False
     first = 1 if product is None else 2  # scale and bias of a layer norm; of a product the bias alone
     constants = [network.constant(name) for name in maker.input[first:]]

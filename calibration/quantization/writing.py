@@ -1,8 +1,8 @@
 """Explicit Q/DQ: eight bits written into the graph, for every library to read alike.
 
-x ─ Q ─ DQ ─┐                                  what a product takes is rounded to the grid of its range,
-Conv ─ Relu ─ …                    its weight is stored in s8 with a scale for each output channel,
-w (s8) ─ DQ ┘   └ bias in float                its bias and all else stay as they are
+x ────── Q ─ DQ ─┐
+                 Conv ─ Relu ─ …        what a product takes is rounded to the grid of its range; its weight lies
+w (s8) ───── DQ ─┘                      in s8, with a scale for each output channel; its bias stays float
 """
 
 from __future__ import annotations
