@@ -50,7 +50,7 @@ def with_ratios(milliseconds: Mapping[str, float], figure: Callable[[float], flo
 def table(title: str, columns: Mapping[str, Mapping[str, str]]) -> str:
     """A Markdown table of what `columns` say, by heading, of each contender."""
     names = next(iter(columns.values()))
-    rows = [[title, *columns], *([name, *(column[name] for column in columns.values())] for name in names)]
+    rows = [[title, *columns], *([name, *(column.get(name, "-") for column in columns.values())] for name in names)]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
     lines.insert(1, ["-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:])])

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from bench.measurement import Clock, Contender, medians
 from reidkit.calibration.metrics import score_tracking
-from reidkit.runtime.tracking import BotSort
+from reidkit.runtime.tracking import BotSort, BotSortConfig
 from reidkit.runtime.video.mot_files import MotTable
 
-PEOPLE = (10, 50, 100, 300)
+PEOPLE = (10, 50, 100, 300, 1000)
+PEERS_PATIENCE = 300  # people; the peers take a second for more
 EMBEDDING_DIM = 512
 WIDTH, HEIGHT = 1920, 1080
 WARM_UP_FRAMES = 10
@@ -53,9 +54,9 @@ class Peer:
     tracks: Callable[[Any], NDArray[np.float64]]
 
 
-def reidkit() -> Peer:
+def reidkit(core: str) -> Peer:
     return Peer(
-        new=BotSort,
+        new=lambda: BotSort(BotSortConfig(core=core)),
         prepare=lambda frame: frame,
         update=lambda tracker, frame: tracker.update(frame.boxes_xyxy, frame.scores, embeddings=frame.embeddings),
         tracks=lambda output: np.column_stack([output.boxes_xyxy, output.ids]),
@@ -136,8 +137,10 @@ class Result:
 
 def compare(*, frames: int, rounds: int) -> Iterator[Result]:
     """One result for each size of the crowd."""
-    peers = {"reidkit": reidkit(), "ultralytics": ultralytics(), "boxmot": boxmot()}
+    ours = {"reidkit": reidkit("numpy"), "reidkit, native core": reidkit("native")}
+    theirs = {"ultralytics": ultralytics(), "boxmot": boxmot()}
     for people in PEOPLE:
+        peers = ours | theirs if people <= PEERS_PATIENCE else ours
         scene = crowd(people, frames=frames, seed=people)
         outputs: dict[str, list[NDArray[np.float64]]] = {name: [] for name in peers}
         contenders = {name: _contender(peer, scene, outputs[name]) for name, peer in peers.items()}
