@@ -22,6 +22,7 @@ from reidkit.runtime.engines import Engine, have_pixels
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.pipeline.budget import crops_within
 from reidkit.runtime.tracking import BotSort, Tracks
+from reidkit.runtime.tracking.across_cameras import AcrossCameras
 from reidkit.runtime.video.sources import Frame
 
 _STOP_CHECK_S = 0.1
@@ -62,6 +63,7 @@ class MultiCameraTracker:
         cameras: numbered from 0 in this order.
         engine: computes all embeddings; stays the caller's to close.
         batcher: cuts for that engine; by default one of its own, closed when `run` ends; one that is given stays open.
+        people: gives tracks the ids that people have in all cameras; their clocks must be one. None: each camera's own.
 
     >>> cameras = [Camera(source=open_source(video), detect=detector.detect, tracker=BotSort())
     ...            for video in ("entrance.mp4", "shop.mp4")]                             # doctest: +SKIP
@@ -69,7 +71,14 @@ class MultiCameraTracker:
     ...     print(camera, frame.index, tracks.ids)
     """
 
-    def __init__(self, cameras: Sequence[Camera], *, engine: Engine, batcher: CropBatcher | None = None) -> None:
+    def __init__(
+        self,
+        cameras: Sequence[Camera],
+        *,
+        engine: Engine,
+        batcher: CropBatcher | None = None,
+        people: AcrossCameras | None = None,
+    ) -> None:
         if not cameras:
             raise InvalidInput("no camera is given")
         if len({id(camera.tracker) for camera in cameras}) < len(cameras):
@@ -77,6 +86,7 @@ class MultiCameraTracker:
         self._cameras = list(cameras)
         self._engine = engine
         self._batcher = batcher
+        self._people = people
 
     def run(self) -> Generator[tuple[int, Frame, Tracks], None, None]:
         """Camera, frame and confirmed tracks, as they come: in order within a camera. Closing it stops all cameras.
@@ -123,16 +133,16 @@ class MultiCameraTracker:
         for frame in camera.source:
             detections = camera.detect(frame)
             if before is not None and camera.tracker.config.is_economical:
-                yield before.frame, self._track(camera.tracker, before)
+                yield before.frame, self._track(number, before)
                 before = None
             seen = self._submit(number, frame, detections, batcher, at_most=at_most)
             if before is not None:
-                yield before.frame, self._track(camera.tracker, before)
+                yield before.frame, self._track(number, before)
             before = seen
             if stop.is_set():
                 return
         if before is not None:
-            yield before.frame, self._track(camera.tracker, before)
+            yield before.frame, self._track(number, before)
 
     def _submit(
         self, number: int, frame: Frame, detections: Detections, batcher: CropBatcher, *, at_most: int | None
@@ -151,12 +161,12 @@ class MultiCameraTracker:
         ticket = batcher.submit(frame.image, detections.boxes_xyxy[rows], camera=number)
         return _Seen(frame, detections, rows, ticket)
 
-    def _track(self, tracker: BotSort, seen: _Seen) -> Tracks:
+    def _track(self, number: int, seen: _Seen) -> Tracks:
         found = seen.ticket.result()
         embeddings = np.zeros((len(seen.detections), self._engine.embedding_dim), np.float32)
         embedded = np.zeros(len(seen.detections), np.bool_)
         embeddings[seen.rows], embedded[seen.rows] = found.values, found.valid
-        return tracker.update(
+        tracks = self._cameras[number].tracker.update(
             seen.detections.boxes_xyxy,
             seen.detections.scores,
             classes=seen.detections.classes,
@@ -165,6 +175,9 @@ class MultiCameraTracker:
             frame=seen.frame.image,
             timestamp_s=seen.frame.timestamp_s,
         )
+        if self._people is None:
+            return tracks
+        return self._people.observe(number, tracks, embeddings, embedded=embedded, timestamp_s=seen.frame.timestamp_s)
 
 
 def _until_done(

@@ -131,9 +131,9 @@ def run(
     with ExitStack() as stack:
         given = read_detections(job.detections) if job.detections is not None else {}
         source = stack.enter_context(closing(open_source(job.input)))
-        frame_rate, rate_source = _frame_rate(job, source)
+        frame_rate, rate_source = frame_rate_of(job, source)
         config = BotSortConfig.load(job.tracker, frame_rate=frame_rate)
-        engine, config, warnings = _appearance(job, config)
+        engine, config, warnings = appearance_of(job, config)
         if engine is not None:
             stack.enter_context(engine)
         detector = None
@@ -147,7 +147,7 @@ def run(
 
         tracker = BotSort(config)
         session = TrackingSession(tracker, detect, engine=engine)
-        _make_folder(job.output)
+        make_folder(job.output)
         recording = track_video(
             source,
             session,
@@ -180,7 +180,7 @@ def run(
             input=job.input,
             detections=None if job.detections is None else str(job.detections),
             detector=None if detector is None else {"file": str(job.detector), "library": detector.library},
-            reid=None if engine is None else _engine_facts(engine),
+            reid=None if engine is None else engine_facts(engine),
             tracker=job.tracker,
             files=[TRACKS_FILE, *([VIDEO_FILE] if job.draw else []), SUMMARY_FILE],
             warnings=warnings,
@@ -191,7 +191,7 @@ def run(
     return summary
 
 
-def _frame_rate(job: TrackingJob, source: Source) -> tuple[float, str]:
+def frame_rate_of(job: TrackingJob, source: Source) -> tuple[float, str]:
     """Frames per second of the input, and who says so."""
     if job.fps is not None:
         return job.fps, "--fps"
@@ -202,7 +202,7 @@ def _frame_rate(job: TrackingJob, source: Source) -> tuple[float, str]:
     return _DEFAULT_RATE, "default"
 
 
-def _appearance(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | None, BotSortConfig, list[str]]:
+def appearance_of(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | None, BotSortConfig, list[str]]:
     """The engine that the job and its settings agree on, the settings to use with it, and what to tell about it."""
     if job.reid == NO_REID:
         return None, dataclasses.replace(config, with_reid=False, auto=()), []
@@ -216,13 +216,13 @@ def _appearance(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | None,
         )
     engine = _open(folder, job)
     try:
-        return engine, _for_artifact(config, engine.manifest, job), []
+        return engine, for_artifact(config, engine.manifest, job), []
     except InvalidConfig:
         engine.close()
         raise
 
 
-def _for_artifact(config: BotSortConfig, manifest: Manifest, job: TrackingJob) -> BotSortConfig:
+def for_artifact(config: BotSortConfig, manifest: Manifest, job: TrackingJob) -> BotSortConfig:
     """The settings as they are with this artifact. Raises `InvalidConfig` where they do not fit it."""
     if config.embedding_dim not in (None, manifest.embedding.dim):
         raise InvalidConfig(
@@ -242,7 +242,8 @@ def _open(folder: str, job: TrackingJob) -> Engine:
     return open_artifact(folder, device=job.device, threads=job.threads)
 
 
-def _engine_facts(engine: Engine) -> dict[str, str]:
+def engine_facts(engine: Engine) -> dict[str, str]:
+    """What a summary says of the engine."""
     manifest = engine.manifest
     return {
         "artifact": manifest.name,
@@ -252,7 +253,8 @@ def _engine_facts(engine: Engine) -> dict[str, str]:
     }
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder for results. Raises `InvalidFile`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -16,6 +16,7 @@ from reidkit.runtime.detectors import Detections
 from reidkit.runtime.engines import Engine, have_pixels
 from reidkit.runtime.pipeline.budget import crops_within
 from reidkit.runtime.tracking import BotSort, Tracks
+from reidkit.runtime.tracking.across_cameras import AcrossCameras
 from reidkit.runtime.video.sources import Frame
 
 STAGES = ("decode", "detect", "crop", "embed", "camera_motion", "associate", "draw")
@@ -28,16 +29,27 @@ class TrackingSession:
         tracker: fresh, or one to go on with.
         detect: a frame's detections, from a detector or from a file.
         engine: computes embeddings; None for a tracker that uses none.
+        people: gives the tracks the ids that people have in all cameras of a session; None: the tracker's own ids.
+        camera: this one's number among them.
 
     Attributes:
         total_ms: milliseconds spent in each of `STAGES` so far.
         crops: how many boxes were embedded so far.
     """
 
-    def __init__(self, tracker: BotSort, detect: Callable[[Frame], Detections], *, engine: Engine | None) -> None:
+    def __init__(
+        self,
+        tracker: BotSort,
+        detect: Callable[[Frame], Detections],
+        *,
+        engine: Engine | None,
+        people: AcrossCameras | None = None,
+        camera: int = 0,
+    ) -> None:
         self._tracker = tracker
         self._detect = detect
         self._engine = engine
+        self._people, self._camera = people, camera
         self._at_most = None if engine is None else crops_within(engine, tracker.config.economy_max_ms)
         self.total_ms = dict.fromkeys(STAGES, 0.0)
         self.crops = 0
@@ -68,7 +80,12 @@ class TrackingSession:
         )
         for stage, milliseconds in self._tracker.stage_ms.items():
             self.total_ms[stage] += milliseconds
-        return tracks
+        if self._people is None:
+            return tracks
+        with self.timed("associate"):
+            return self._people.observe(
+                self._camera, tracks, embeddings, embedded=embedded, timestamp_s=frame.timestamp_s
+            )
 
     def _embed(
         self, frame: Frame, seen: Detections

@@ -71,5 +71,17 @@ class Tracks:
             confirmed=bool(self.confirmed[row]),
         )
 
+    def renamed(self, ids: NDArray[np.int64]) -> Tracks:
+        """The same people under other ids, (T,) int64, each at most once; ascending by those."""
+        order = np.argsort(ids)
+        return Tracks(
+            ids=ids[order],
+            boxes_xyxy=self.boxes_xyxy[order],
+            scores=self.scores[order],
+            classes=self.classes[order],
+            detection_index=self.detection_index[order],
+            confirmed=self.confirmed[order],
+        )
+
     def __iter__(self) -> Iterator[Track]:
         return (self[row] for row in range(len(self)))

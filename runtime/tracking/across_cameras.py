@@ -1,0 +1,431 @@
+"""One person, one id, whichever camera sees them: the tracks of all cameras of a session, matched by appearance.
+
+    camera 0 ─ BotSort ─ tracks ─┐
+    camera 1 ─ BotSort ─ tracks ─┼─ galleries ─ who may be whom? ─ who is alike? ─ ids of people
+    camera 2 ─ BotSort ─ tracks ─┘                times, places       mutual best
+
+A track begins as a person of its own. Once enough has been seen of it, it is compared with the people of the other
+cameras: those who can have come from there in the time, or stand at the same place where two cameras see it both. The
+best of both sides by a margin become one person, under the lower id. Cameras see colours and light each in their own
+way, so what all people have in common in a camera is taken off before they are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import combinations
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import yaml
+from numpy.typing import ArrayLike, NDArray
+
+from reidkit.runtime.errors import InvalidConfig, InvalidFile, InvalidInput, did_you_mean
+from reidkit.runtime.tracking.tracks import Tracks
+
+_FOOTPRINTS = 200
+"""Places on the ground that are kept of a track."""
+_MEAN_OF = 4
+"""A camera's mean counts half once it is of so many tracks."""
+_TRACKS_IN_MEAN = 500
+"""The latest; light changes."""
+_DEFAULT_REACH_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A way between two cameras.
+
+    Attributes:
+        cameras: the two, in any order.
+        min_s: seconds that it takes at least to get from one picture into the other.
+        max_s: and at most.
+        overlap: whether they may see one person at once.
+    """
+
+    cameras: tuple[int, int]
+    min_s: float = 0.0
+    max_s: float = _DEFAULT_REACH_S
+    overlap: bool = False
+
+    def __post_init__(self) -> None:
+        if self.cameras[0] == self.cameras[1]:
+            raise InvalidConfig(f"a passage leads from one camera to another, found {self.cameras}")
+        if not 0 <= self.min_s <= self.max_s < float("inf"):
+            raise InvalidConfig(f"a passage takes 0 <= min_s <= max_s seconds, found {self.min_s:g} and {self.max_s:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcrossCamerasConfig:
+    """When tracks of two cameras are one person's.
+
+    Attributes:
+        min_cosine: the mean of best and average cosine between their embeddings, at least; -1..1.
+        margin: by how much every rival of either must stay below.
+        min_sightings: embeddings of a track before it is compared.
+        history: embeddings that are kept of a track, spread over its life.
+        interval_s: seconds between comparisons.
+        passages: ways between cameras; where none is given every two cameras may see one person at once or a minute
+            apart, where some are given there are no others.
+        ground: by camera, a (3, 3) homography from pixels to metres on the ground, common to all.
+        max_distance_m: between the places of one person whom two cameras with a `ground` see at once.
+    """
+
+    min_cosine: float = 0.45
+    margin: float = 0.05
+    min_sightings: int = 5
+    history: int = 50
+    interval_s: float = 0.5
+    passages: tuple[Passage, ...] = ()
+    ground: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    max_distance_m: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("min_cosine", -1, 1), ("margin", 0, 2), ("interval_s", 0, 3600)):
+            if not low <= getattr(self, name) <= high:
+                raise InvalidConfig(f"{name} must lie within {low} and {high}, found {getattr(self, name)!r}")
+        if min(self.min_sightings, self.history) < 1 or not 0 < self.max_distance_m < float("inf"):
+            raise InvalidConfig("min_sightings and history are at least 1, max_distance_m is more than 0")
+        for camera, homography in self.ground.items():
+            if homography.shape != (3, 3) or not np.isfinite(homography).all():
+                raise InvalidConfig(f"the ground of camera {camera} is no finite (3, 3) homography")
+
+    @staticmethod
+    def load(path: Path) -> AcrossCamerasConfig:
+        """The settings in a YAML file, under the names above; passages are mappings of theirs.
+
+        Raises:
+            InvalidFile: there is none, or it is no YAML.
+            InvalidConfig: an unknown key, or a value that means nothing.
+        """
+        try:
+            given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InvalidFile(f"cannot read {path} ({' '.join(str(error).split())})") from error
+        if not isinstance(given, dict):
+            raise InvalidFile(f"{path} must hold 'key: value' lines, found {type(given).__name__}")
+        known = [each.name for each in fields(AcrossCamerasConfig)]
+        for key in given:
+            if key not in known:
+                raise InvalidConfig(f"{path}: unknown key {key!r}", remedy=did_you_mean(str(key), known))
+        try:
+            passages = [Passage(**{**each, "cameras": tuple(each["cameras"])}) for each in given.pop("passages", [])]
+            ground = {int(camera): np.array(rows, np.float64) for camera, rows in given.pop("ground", {}).items()}
+            return AcrossCamerasConfig(**given, passages=tuple(passages), ground=ground)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            if isinstance(error, InvalidConfig):
+                raise
+            raise InvalidConfig(f"{path}: {error}") from error
+
+    def passage(self, one: int, other: int) -> Passage | None:
+        """The way between two cameras, None where there is none."""
+        if not self.passages:
+            return Passage(cameras=(one, other), overlap=True)
+        return next((each for each in self.passages if set(each.cameras) == {one, other}), None)
+
+
+class AcrossCameras:
+    """Gives the tracks of several cameras ids of people. Cameras may call from threads of their own.
+
+    Args:
+        config: when two are one.
+    """
+
+    def __init__(self, config: AcrossCamerasConfig | None = None) -> None:
+        self.config = config or AcrossCamerasConfig()
+        self._lock = Lock()
+        self._people: dict[int, _Person] = {}
+        self._owner: dict[tuple[int, int], int] = {}
+        self._means: dict[int, _Mean] = {}
+        self._next_id = 1
+        self._next_comparison_s = -float("inf")
+        self.joined: dict[int, int] = {}
+
+    def observe(
+        self,
+        camera: int,
+        tracks: Tracks,
+        embeddings: ArrayLike | None,
+        *,
+        embedded: ArrayLike | None = None,
+        timestamp_s: float,
+    ) -> Tracks:
+        """A camera's tracks under the ids of people.
+
+        Args:
+            camera: its number.
+            tracks: (T) of the frame.
+            embeddings: (N, D) of the frame's detections, of unit length; None: none.
+            embedded: (N,) bool, which rows are set; None: all.
+            timestamp_s: when the frame was taken, by a clock that all cameras share.
+
+        Returns:
+            The same tracks, by ascending id. A track may get another id later, once it is recognised; see `resolve`.
+
+        Raises:
+            InvalidInput: the timestamp is not finite, or the arrays do not fit each other.
+        """
+        if not np.isfinite(timestamp_s):
+            raise InvalidInput(f"timestamp_s must be finite, found {timestamp_s!r}")
+        rows, known = _seen_rows(tracks, embeddings, embedded)
+        with self._lock:
+            sightings = [self._sighting(camera, track, timestamp_s) for track in tracks.ids.tolist()]
+            self._part(sightings)
+            for position, (sighting, box) in enumerate(zip(sightings, tracks.boxes_xyxy, strict=True)):
+                sighting.see(timestamp_s, self._place(camera, box))
+                if known[position]:
+                    sighting.remember(rows[position], self.config.history)
+            if timestamp_s >= self._next_comparison_s:
+                self._next_comparison_s = timestamp_s + self.config.interval_s
+                self._compare(timestamp_s)
+            ids = np.array([self._owner[camera, track] for track in tracks.ids.tolist()], np.int64)
+        return tracks.renamed(ids)
+
+    def resolve(self, ids: ArrayLike) -> NDArray[np.int64]:
+        """The people that ids given earlier have turned out to be."""
+
+        def now(identity: int) -> int:
+            while identity in self.joined:
+                identity = self.joined[identity]
+            return identity
+
+        given = np.asarray(ids, np.int64)
+        with self._lock:
+            return np.array([now(identity) for identity in given.ravel().tolist()], np.int64).reshape(given.shape)
+
+    def _sighting(self, camera: int, track: int, now_s: float) -> _Sighting:
+        """What is known of a track; a new one is somebody new."""
+        if (owner := self._owner.get((camera, track))) is None:
+            return self._newcomer(_Sighting(camera, track, now_s, now_s))
+        person = self._people[owner]
+        return next(each for each in person.sightings if (each.camera, each.track) == (camera, track))
+
+    def _newcomer(self, sighting: _Sighting) -> _Sighting:
+        self._people[self._next_id] = _Person([sighting])
+        self._owner[sighting.camera, sighting.track] = self._next_id
+        self._next_id += 1
+        return sighting
+
+    def _part(self, sightings: Sequence[_Sighting]) -> None:
+        """Who is seen twice in one frame is two after all: a track that was lost came back beside its successor."""
+        latest: dict[int, _Sighting] = {}
+        for sighting in sorted(sightings, key=lambda each: each.last_s, reverse=True):
+            owner = self._owner[sighting.camera, sighting.track]
+            if latest.setdefault(owner, sighting) is not sighting:
+                self._people[owner].sightings.remove(sighting)
+                self._newcomer(sighting)
+
+    def _place(self, camera: int, box: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Where somebody stands, (2,) metres; None where the camera knows no ground."""
+        if (homography := self.config.ground.get(camera)) is None:
+            return None
+        x, y, w = homography @ ((box[0] + box[2]) / 2, box[3], 1.0)
+        return np.array([x / w, y / w])
+
+    def _compare(self, now_s: float) -> None:
+        """Join who is certain, until nobody is."""
+        reach = max((passage.max_s for passage in self.config.passages), default=_DEFAULT_REACH_S)
+        waiting = [
+            (identity, person)
+            for identity, person in self._people.items()
+            if person.last_s >= now_s - reach and person.embeddings >= self.config.min_sightings
+        ]
+        means = self._camera_means(person for _, person in waiting)
+        while pair := self._certain_pair(waiting, means):
+            first, second = pair
+            kept, gone = waiting[first], waiting[second]
+            kept[1].sightings.extend(gone[1].sightings)
+            for sighting in gone[1].sightings:
+                self._owner[sighting.camera, sighting.track] = kept[0]
+            self.joined[gone[0]] = kept[0]
+            del self._people[gone[0]], waiting[second]
+        for identity in [each for each, person in self._people.items() if person.last_s < now_s - reach]:
+            for sighting in self._people.pop(identity).sightings:
+                del self._owner[sighting.camera, sighting.track]
+
+    def _camera_means(self, people: Iterable[_Person]) -> dict[int, NDArray[np.float64]]:
+        """What everybody has in common in each camera."""
+        for person in people:
+            for sighting in person.sightings:
+                if (mean := sighting.mean()) is not None:
+                    self._means.setdefault(sighting.camera, _Mean()).set(sighting.track, mean)
+        return {camera: mean.value() for camera, mean in self._means.items()}
+
+    def _certain_pair(
+        self, people: Sequence[tuple[int, _Person]], means: Mapping[int, NDArray[np.float64]]
+    ) -> tuple[int, int] | None:
+        """Rows of the two who are most certainly one, the lower id first; None where nobody is certain."""
+        count = len(people)
+        likeness = np.full((count, count), -2.0)
+        possible = np.zeros((count, count), np.bool_)
+        galleries = [person.gallery(means) for _, person in people]
+        for row, column in combinations(range(count), 2):
+            if self._may_be_one(people[row][1], people[column][1]):
+                possible[row, column] = possible[column, row] = True
+                likeness[row, column] = likeness[column, row] = _likeness(galleries[row], galleries[column])
+        strangers = ~possible | (likeness < self.config.min_cosine)
+        np.fill_diagonal(strangers, False)
+        best: tuple[float, int, int] | None = None
+        for row, column in np.argwhere(np.triu(likeness, 1) >= self.config.min_cosine).tolist():
+            if not possible[row, column]:
+                continue
+            rivals = np.concatenate([likeness[row, strangers[column]], likeness[column, strangers[row]]])
+            value = float(likeness[row, column])
+            if value - rivals.max(initial=-2.0) >= self.config.margin and (best is None or value > best[0]):
+                best = value, row, column
+        return None if best is None else best[1:]
+
+    def _may_be_one(self, one: _Person, other: _Person) -> bool:
+        """Whether times and places allow it."""
+        nearest: tuple[float, bool] | None = None
+        for first in one.sightings:
+            for second in other.sightings:
+                apart_s = max(first.first_s, second.first_s) - min(first.last_s, second.last_s)
+                if first.camera == second.camera:
+                    if apart_s <= 0:
+                        return False
+                    continue
+                passage = self.config.passage(first.camera, second.camera)
+                if apart_s <= 0:
+                    allowed = passage is not None and passage.overlap and self._at_one_place(first, second)
+                    if not allowed:
+                        return False
+                else:
+                    allowed = passage is not None and passage.min_s <= apart_s <= passage.max_s
+                if nearest is None or apart_s < nearest[0]:
+                    nearest = apart_s, allowed
+        return nearest is not None and nearest[1]
+
+    def _at_one_place(self, one: _Sighting, other: _Sighting) -> bool:
+        """Whether two who are seen at once stand together, as far as the ground is known."""
+        if not one.places or not other.places:
+            return True
+        times, places = one.path()
+        other_times, other_places = other.path()
+        common = (times >= other_times[0]) & (times <= other_times[-1])
+        if not common.any():
+            return True
+        there = np.stack([np.interp(times[common], other_times, axis) for axis in other_places.T], axis=1)
+        distances = np.linalg.norm(places[common] - there, axis=1)
+        return float(np.median(distances)) <= self.config.max_distance_m
+
+
+@dataclass(slots=True, eq=False)
+class _Sighting:
+    """A camera's track, as long as it lasts."""
+
+    camera: int
+    track: int
+    first_s: float
+    last_s: float
+    places: list[tuple[float, NDArray[np.float64]]] = field(default_factory=list)
+    embeddings: list[NDArray[np.float64]] = field(default_factory=list)
+    _offered: int = 0
+    _stride: int = 1
+
+    def see(self, now_s: float, place: NDArray[np.float64] | None) -> None:
+        """It is seen again."""
+        self.last_s = now_s
+        if place is not None:
+            self.places.append((now_s, place))
+            if len(self.places) > _FOOTPRINTS:
+                del self.places[0]
+
+    def remember(self, embedding: NDArray[np.float64], history: int) -> None:
+        """Keep embeddings spread evenly over the track's life, `history` at most."""
+        if self._offered % self._stride == 0:
+            self.embeddings.append(embedding)
+            if len(self.embeddings) > history:
+                self.embeddings = self.embeddings[::2]
+                self._stride *= 2
+        self._offered += 1
+
+    def mean(self) -> NDArray[np.float64] | None:
+        return np.mean(self.embeddings, axis=0) if self.embeddings else None
+
+    def path(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Times (K,) and places (K, 2)."""
+        return np.array([time for time, _ in self.places]), np.stack([place for _, place in self.places])
+
+
+@dataclass(slots=True, eq=False)
+class _Person:
+    """Tracks that are one person's."""
+
+    sightings: list[_Sighting]
+
+    @property
+    def last_s(self) -> float:
+        """When they were seen last."""
+        return max(sighting.last_s for sighting in self.sightings)
+
+    @property
+    def embeddings(self) -> int:
+        """How many there are."""
+        return sum(len(sighting.embeddings) for sighting in self.sightings)
+
+    def gallery(self, means: Mapping[int, NDArray[np.float64]]) -> dict[int, NDArray[np.float64]]:
+        """By camera, (K, D) unit embeddings without what everybody has in common there."""
+        gallery: dict[int, list[NDArray[np.float64]]] = {}
+        for sighting in self.sightings:
+            if sighting.embeddings:
+                gallery.setdefault(sighting.camera, []).append(np.stack(sighting.embeddings) - means[sighting.camera])
+        return {camera: _units(np.concatenate(parts)) for camera, parts in gallery.items()}
+
+
+class _Mean:
+    """The mean over a camera's tracks, drawn to zero while there are few."""
+
+    def __init__(self) -> None:
+        self._by_track: dict[int, NDArray[np.float64]] = {}
+        self._sum: NDArray[np.float64] = np.zeros(0)
+
+    def set(self, track: int, mean: NDArray[np.float64]) -> None:
+        """What a track looks like by now."""
+        before = self._by_track.get(track)
+        self._sum = self._sum + mean if self._by_track else mean
+        if before is not None:
+            self._sum = self._sum - before
+        self._by_track[track] = mean
+        if len(self._by_track) > _TRACKS_IN_MEAN:
+            self._sum = self._sum - self._by_track.pop(next(iter(self._by_track)))
+
+    def value(self) -> NDArray[np.float64]:
+        """(D,)."""
+        return self._sum / (len(self._by_track) + _MEAN_OF)
+
+
+def _seen_rows(
+    tracks: Tracks, embeddings: ArrayLike | None, embedded: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(T, D) unit embeddings of the tracks, and (T,) which of them there are."""
+    if embeddings is None:
+        return np.zeros((len(tracks), 0)), np.zeros(len(tracks), np.bool_)
+    given = np.asarray(embeddings, np.float64)
+    there = np.ones(len(given), np.bool_) if embedded is None else np.asarray(embedded, np.bool_)
+    if given.ndim != 2 or there.shape != given.shape[:1] or tracks.detection_index.max(initial=-1) >= len(given):
+        raise InvalidInput(
+            f"embeddings are (N, D) and embedded (N,), N detections of the tracks; found {given.shape}, {there.shape}"
+        )
+    index = tracks.detection_index
+    known = (index >= 0) & there[index] if len(given) else np.zeros(len(tracks), np.bool_)
+    rows = np.zeros((len(tracks), given.shape[1]))
+    rows[known] = _units(given[index[known]])
+    return rows, known
+
+
+def _likeness(one: Mapping[int, NDArray[np.float64]], other: Mapping[int, NDArray[np.float64]]) -> float:
+    """The mean of the best and the average cosine between what different cameras saw; -2 where nothing is."""
+    pairs = [one[a] @ other[b].T for a in one for b in other if a != b]
+    if not pairs:
+        return -2.0
+    cosines = np.concatenate([pair.ravel() for pair in pairs])
+    return float(cosines.max() + cosines.mean()) / 2
+
+
+def _units(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    units: NDArray[np.float64] = rows / np.where(lengths > 0, lengths, 1)
+    return units
