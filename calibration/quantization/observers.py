@@ -74,7 +74,7 @@ def _entropy(histogram: Histogram) -> float:
     counts = histogram.counts.copy()
     counts[0] = counts[1]  # zeros of a ReLU are exact on every grid and would drown the rest
     ends = np.arange(LEVELS, BINS + 1, 16)
-    return _end(histogram, ends, [_divergence(counts, end) for end in ends])
+    return _end(histogram, ends, [_divergence(counts, end) for end in ends.tolist()])
 
 
 def _divergence(counts: Counts, end: int) -> float:

@@ -120,7 +120,7 @@ class _Writer:
         self.constants.update(zip(names, (scale, zero_point), strict=True))
         return names
 
-    def _append(self, operator: str, inputs: list[str], output: str, **attributes: int) -> str:
+    def _append(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         import onnx
 
         self.nodes.append(onnx.helper.make_node(operator, inputs, [output], name=output, **attributes))
