@@ -12,7 +12,7 @@ from html import escape
 
 WIDTH, HEIGHT = 560, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 28, 44
-_TICKS = 5
+_TICKS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from tiny_manifest import HEIGHT, MEAN, STD, WIDTH, Tiny
 
 from reidkit.calibration.commands.verify import verify_command
 from reidkit.calibration.street.crops import figure_of, random_view, render
-from reidkit.runtime.artifact.manifest import Batch, Manifest
+from reidkit.runtime.artifact.manifest import Batch, Manifest, PrecisionInfo
 
 onnx = pytest.importorskip("onnx", reason="small artifacts are built from ONNX: install the extra 'export'")
 cv2 = pytest.importorskip("cv2", reason="crops are read by OpenCV: install the extra 'video'")
@@ -100,6 +100,34 @@ def test_limits_of_ones_own_are_held_to(sound: Path, tmp_path: Path) -> None:
     assert done.exit_code == 3
     assert "embedding failed: cosine_min 1 (limit 1.1)" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def called_int8(sound: Path) -> Path:
+    """The sound artifact again beside it, as one in int8."""
+    folder = tiny_artifact(sound.parent, name="called_int8")
+    return altered(folder, precision=PrecisionInfo(requested="int8", built="int8"))
+
+
+@pytest.mark.parametrize(("ratio", "code", "status"), [(0, 3, "failed"), (1e9, 0, "passed")])
+def test_int8_has_to_beat_the_float_artifact_beside_it(
+    ratio: float, code: int, status: str, called_int8: Path, sound: Path, tmp_path: Path
+) -> None:
+    limits = tmp_path / "limits.yaml"
+    limits.write_text(f"worth_it: {{time_ratio: {ratio}}}\n")
+    report = report_of(called_int8, "--thresholds", limits, code=code)
+    gate = report["gates"]["worth_it"]
+    assert (gate["status"], gate["measure"], gate["limit"]) == (status, "time_ratio", ratio)
+    assert gate["figures"]["best_float"]["name"] == "sound"
+    assert gate["value"] == pytest.approx(gate["figures"]["frame_ms"] / gate["figures"]["best_float"]["frame_ms"])
+    assert ("no win here" in gate["note"]) is (status == "failed")
+
+
+def test_int8_without_a_float_artifact_of_its_network_has_nothing_to_beat(called_int8: Path, sound: Path) -> None:
+    weights = replace(manifest_of(sound).backbone.weights, sha256="0" * 64)
+    altered(sound, backbone=replace(manifest_of(sound).backbone, weights=weights))
+    gate = report_of(called_int8)["gates"]["worth_it"]
+    assert (gate["status"], "no float artifact" in gate["note"]) == ("not_run", True)
 
 
 # Planted faults. Each is a mistake somebody made, in an artifact whose digests are right.
