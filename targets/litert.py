@@ -15,6 +15,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,9 @@ from reidkit.targets.target import (
 
 _LIBRARIES = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert")
 _RUNS = 5
+
+_CONVERTED: WeakKeyDictionary[Any, dict[tuple[int, ...], bytes]] = WeakKeyDictionary()
+"""Models by the program of their smallest batch, and by their sizes."""
 
 
 def _way(text: str) -> str:
@@ -120,15 +124,18 @@ def _sizes(batch: Batch) -> list[int]:
 
 
 def _converted(program: Callable[[int], Any], batch: Batch) -> bytes:
-    """The float32 model."""
+    """The float32 model; a program that somebody keeps is converted once for all precisions."""
     import litert_torch
 
-    converter = litert_torch.Converter()
-    for size in _sizes(batch):
-        traced = program(size)
-        converter.add_signature(signature(size), traced.module(), *traced.example_inputs)
-    model: bytes = converter.convert().model_content()
-    return model
+    sizes = tuple(_sizes(batch))
+    traced = [program(size) for size in sizes]
+    known = _CONVERTED.setdefault(traced[0], {})
+    if sizes not in known:
+        converter = litert_torch.Converter()
+        for size, each in zip(sizes, traced, strict=True):
+            converter.add_signature(signature(size), each.module(), *each.example_inputs)
+        known[sizes] = converter.convert().model_content()
+    return known[sizes]
 
 
 def _in_integers(model: bytes, crops: NDArray[np.uint8] | None, *, size: int) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ import gc
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import onnx
 import pytest
 from tiny_artifact import altered, tiny_artifact, tiny_job, tiny_onnx
 from tiny_manifest import Tiny
+from tiny_program import tiny_program
 
 torch = pytest.importorskip("torch", reason="networks need the extra 'export'")
 if find_spec("litert_torch") is None:
@@ -159,6 +161,17 @@ def test_only_full_int8_takes_crops(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="int8 takes crops to calibrate with"):
             target.build(miniature(tmp_path, precision=Precision.INT8, options=options))
     assert target.build(miniature(tmp_path, precision=Precision.INT8, options={"int8": "dynamic"}))
+
+
+def test_what_somebody_keeps_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = miniature(tmp_path, program=cache(tiny_program(Tiny(target="litert"))))
+    find_target("litert").build(job)
+    whole = (tmp_path / "engine.tflite").read_bytes()
+    monkeypatch.setattr("litert_torch.Converter", None)
+    find_target("litert").build(replace(job, precision=Precision.FP16))
+    assert (tmp_path / "engine.tflite").read_bytes() == halved(whole)
+    with pytest.raises(ExportFailure, match="refuses this network: 'NoneType' object is not callable"):
+        find_target("litert").build(miniature(tmp_path))
 
 
 def test_a_third_way_of_int8_is_refused(tmp_path: Path) -> None:
