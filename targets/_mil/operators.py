@@ -92,7 +92,7 @@ def gelu(*, x: Tensor, mode: str) -> Tensor:
 
 def concat(*, values: list[Tensor], axis: Tensor, interleave: bool) -> Tensor:
     """Tensors one after another, or their slices in turn; of shapes too, whose scalars count as one element."""
-    along = int(axis)
+    along = int(axis) % max(values[0].ndim, 1)
     if interleave:
         return torch.stack(values, along + 1).flatten(along, along + 1)
     return torch.cat([value if value.ndim else value[None] for value in values], along)
