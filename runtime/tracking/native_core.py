@@ -157,8 +157,11 @@ class NativeCore:
 
     def _finish(self) -> Tracks:
         tracker, table = self._tracker, self._tracker._table
-        tracker._next_id, table.count, table.coupled, *shown = self._core.finish(tracker._next_id)
-        return Tracks(*shown)
+        next_id, table.count, table.coupled, ids, boxes, scores, classes, detections, confirmed = self._core.finish(
+            tracker._next_id
+        )
+        tracker._next_id = next_id
+        return Tracks(ids, boxes, scores, classes, detections, confirmed)
 
     def _finish_after_long_term(self, frame: NDArray[np.uint8] | None) -> Tracks:
         """The long-term stage looks at what is left of both sides, and takes its part of that."""
