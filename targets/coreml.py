@@ -35,7 +35,6 @@ INPUT, OUTPUT = "images", "embeddings"
 _FEWEST_WEIGHTS = 512
 """A smaller tensor stays in float16: scales for its channels would eat what is gained."""
 
-
 _WIDE = ("pow", "reduce_l2_norm")
 """Operators whose squares and cubes leave float16's range on ordinary activations."""
 
@@ -99,7 +98,7 @@ class CoreMlTarget:
                 specification, function = read_package(package)
                 expect_same(specification, function, program, precision=job.precision, sizes=sizes)
                 evaluator = Evaluator(function)
-        except ReidkitError:
+        except (ReidkitError, OSError):
             raise
         except Exception as error:  # of torch and coremltools, with no base of their own
             reason = str(error).strip().partition("\n")[0]
