@@ -64,7 +64,7 @@ def testify(folder: Path, out: Path, artifacts: list[Path]) -> None:
             with TracksWriter.open(out / f"{name}.tracks.txt") as writer:
                 for index in range(FRAMES):
                     boxes, scores, embeddings = (given[f"{key}_{index}"] for key in ("boxes", "scores", "embeddings"))
-                    tracks = tracker.update(boxes, scores, embeddings=embeddings)
+                    tracks = tracker.update(boxes, scores, embeddings=embeddings, frame=given["picture"])
                     writer.write(index + 1, tracks.ids, tracks.boxes_xyxy, tracks.scores)
             print(f"  {name} tracked", flush=True)
 
