@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from reidkit.calibration.quantization import Layout
 from reidkit.runtime.engines.ncnn import load_network
 from reidkit.runtime.errors import ExportFailure, MissingDependency
 from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
@@ -28,6 +29,7 @@ class NcnnTarget:
     consumes: Literal["onnx", "exported_program"] = "onnx"
     precisions = frozenset({Precision.FP32, Precision.FP16})
     by_hint = frozenset({Precision.FP16})
+    int8_layout: Layout | None = None
     options = NO_OPTIONS
     portable = False
 
