@@ -83,7 +83,7 @@ proof-kernels: sanitize
 
 # 64-bit ARM under qemu, with the true wheels of the inference libraries. Needs Debian's g++-aarch64-linux-gnu; minutes.
 aarch64: $(VENV)/equipped
-	.ci/aarch64 $(BIN)
+	CALIBRATION=$(CALIBRATION) .ci/aarch64 $(BIN)
 
 # Two million assignments beside SciPy's; half a minute.
 proof-assignment: $(VENV)/equipped
