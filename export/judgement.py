@@ -77,7 +77,7 @@ def judge_build(
         if evidence is None:
             return near, judged
         write_manifest(folder, manifest)
-        reference = Embedder(original.reference, original.preprocessing, _ORIGINAL_BATCH, original.embed)
+        reference = Embedder(original.reference, original.preprocessing, _ORIGINAL_BATCH, original.embed).as_reference()
         verdict = judge(
             candidate,
             reference,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.artifact.manifest import Preprocessing
 from reidkit.runtime.engines import Engine, cut
-from reidkit.runtime.errors import InvalidFile, MissingDependency, NonFiniteEmbedding
+from reidkit.runtime.errors import InvalidFile, InvalidInput, MissingDependency, NonFiniteEmbedding
 
 _CROPS_AT_ONCE = 64
 
@@ -39,6 +39,20 @@ class Embedder:
         """An open artifact."""
         manifest = engine.manifest
         return Embedder(manifest.name, manifest.preprocessing, engine.max_batch, partial(engine.embed, normalize=False))
+
+    def as_reference(self) -> Embedder:
+        """The same as what others are held to: it raises `InvalidInput` where it is not fit for that."""
+
+        def answer(crops: NDArray[Any]) -> NDArray[np.float32]:
+            try:
+                found = self.answer(crops)
+            except NonFiniteEmbedding as error:
+                raise InvalidInput(f"{self.name} cannot be the reference: {error.message}") from error
+            if not np.isfinite(found).all():
+                raise InvalidInput(f"{self.name} cannot be the reference: its own embeddings are not finite")
+            return found
+
+        return replace(self, answer=answer)
 
     def cut(self, picture: NDArray[np.uint8], boxes_xyxy: ArrayLike) -> NDArray[Any]:
         """The input tensor of boxes in a BGR picture; see `EngineBase.cut`."""

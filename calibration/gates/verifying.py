@@ -93,21 +93,21 @@ def verify(job: Verification, *, progress: Progress = lambda stage: None) -> Ver
         try:
             folder = _folder(job.subject, Path(scratch, "subject"))
             engine = stack.enter_context(open_unchecked(folder, trusted=job.trusted))
-            reference = None
-            if theirs is not None:
-                reference = stack.enter_context(open_unchecked(theirs, trusted=job.trusted))
+            other = None if theirs is None else stack.enter_context(open_unchecked(theirs, trusted=job.trusted))
+            reference = None if other is None else Embedder.of(other).as_reference()
             progress("comparing embeddings")
-            parity, gate = _embedding(job, folder, engine, reference)
+            is_same = other is not None and is_same_network(engine.manifest, other.manifest)
+            parity, gate = _embedding(job, folder, engine, reference if is_same else None)
         except NonFiniteEmbedding as error:
             return non_finite(error)
         return judge(
             Embedder.of(engine),
-            None if reference is None else Embedder.of(reference),
+            reference,
             job.evidence,
             embedding=gate,
             parity=parity,
             recorded=engine.manifest.gates.get("retrieval", {}).get("figures"),
-            worth_it=partial(_worth, job, folder, engine.manifest, theirs, gate, progress),
+            worth_it=partial(_worth, job, folder, engine.manifest, _rival(job, theirs, other), gate, progress),
             progress=progress,
         )
 
@@ -122,25 +122,25 @@ def _folder(subject: Subject, scratch: Path) -> Path:
 
 
 def _embedding(
-    job: Verification, folder: Path, engine: EngineBase, reference: EngineBase | None
+    job: Verification, folder: Path, engine: EngineBase, reference: Embedder | None
 ) -> tuple[ParityReport | None, GateReport]:
-    """How near the embeddings are to the reference's; if that is another network, to the golden ones."""
-    own = Embedder.of(engine)
+    """How near the embeddings are to those of `reference`, the same network; without one to the golden ones."""
+    own, golden = Embedder.of(engine), load_golden(folder)
     pictures = [] if job.crops is None else read_pictures(find_crops(job.crops, limit=CROPS))
-    if reference is not None and not is_same_network(engine.manifest, reference.manifest):
-        reference = None
     if pictures and reference is None:
         own.embed(own.cut_whole(pictures))  # nothing to compare with, but they have to be finite
-    if reference is not None:
-        golden = _golden_pictures(engine.manifest, folder)
-        theirs = Embedder.of(reference)
-        expected = theirs.embed(theirs.cut_whole(pictures or golden))
-        return _compared(own, expected, pictures or golden, engine.manifest, job.evidence.limits, by=theirs.name)
-    if job.subject.is_bare:
+    if reference is None and job.subject.is_bare:
         why = "finite, but a model file brings no embeddings of its original to hold it to"
         return None, not_run("embedding", measure="cosine_min", why=why)
-    golden, expected = _golden_pictures(engine.manifest, folder), load_golden(folder).embeddings
-    return _compared(own, expected, golden, engine.manifest, job.evidence.limits, by="its golden embeddings")
+    is_rgb = engine.manifest.preprocessing.color == "rgb"
+    golden_pictures = list(golden.crops[..., ::-1] if is_rgb else golden.crops)
+    limits = job.evidence.limits
+    if reference is None:
+        by = "its golden embeddings"
+        return _compared(own, golden.embeddings, golden_pictures, engine.manifest, limits, by=by)
+    shown = pictures or golden_pictures
+    expected = reference.embed(reference.cut_whole(shown))
+    return _compared(own, expected, shown, engine.manifest, limits, by=reference.name)
 
 
 def _compared(
@@ -167,14 +167,16 @@ def _compared(
     return parity, embedding_gate(parity, limits.embedding[manifest.precision.built], note=note)
 
 
-def _golden_pictures(manifest: Manifest, folder: Path) -> list[NDArray[np.uint8]]:
-    """The artifact's golden crops as BGR pictures."""
-    crops = load_golden(folder).crops
-    return list(crops[..., ::-1] if manifest.preprocessing.color == "rgb" else crops)
+def _rival(job: Verification, folder: Path | None, reference: EngineBase | None) -> Path | None:
+    """The reference's folder, where it is float: what it computes in is not told by a model file."""
+    if folder is None or reference is None or job.reference is None:
+        return None
+    is_float = job.reference.is_bare or reference.manifest.precision.built in FLOATS
+    return folder if is_float else None
 
 
 def _worth(
-    job: Verification, folder: Path, manifest: Manifest, reference: Path | None, embedding: GateReport, tell: Progress
+    job: Verification, folder: Path, manifest: Manifest, rival: Path | None, embedding: GateReport, tell: Progress
 ) -> GateReport:
     """The last gate. A model file, which may be of any precision, is held to the reference that was named with it."""
     skipped = partial(not_run, worth.NAME, measure=worth.PRINCIPAL)
@@ -183,8 +185,8 @@ def _worth(
     if manifest.precision.built in FLOATS and not job.subject.is_bare:
         return skipped(why=f"{manifest.precision.built} is float itself")
     rivals = [] if job.subject.is_bare else float_siblings(folder.parent, manifest)
-    if reference is not None and reference.resolve() not in (path.resolve() for path in rivals):
-        rivals.append(reference)
+    if rival is not None and rival.resolve() not in (path.resolve() for path in rivals):
+        rivals.append(rival)
     return worth_gate(
         folder,
         rivals,

@@ -9,7 +9,7 @@ from reidkit.calibration.benchmark.choice import Choice, choose
 from reidkit.calibration.benchmark.contest import measure, usual_threads
 from reidkit.calibration.gates.limits import WorthLimits
 from reidkit.calibration.gates.report import GateReport, at_most, not_run
-from reidkit.runtime.artifact import read_artifact
+from reidkit.runtime.artifact import built_here, read_artifact
 from reidkit.runtime.artifact.manifest import Manifest
 from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import ReidkitError
@@ -90,12 +90,12 @@ def is_same_network(one: Manifest, other: Manifest) -> bool:
 
 
 def runs_here(manifest: Manifest) -> bool:
-    """Whether there is an engine in the artifact, and nothing is known against running it here."""
+    """Whether the artifact has an engine that may run here, and nothing is known against it."""
     known = engines()
     if not manifest.is_built or manifest.engine not in known:
         return False
     engine: type[EngineBase] = known[manifest.engine].load()
-    return engine.available() is None
+    return engine.available() is None and (not engine.runs_native_code or built_here(manifest))
 
 
 def _shown(choice: Choice) -> dict[str, float | int | str]:

@@ -228,6 +228,14 @@ def test_without_a_reference_the_golden_embeddings_catch_it(fault: Callable[[Pat
     assert "embedding failed" in done.stderr
 
 
+def test_a_broken_reference_is_no_fault_of_the_artifact(sound: Path, tmp_path: Path) -> None:
+    broken = tiny_artifact(tmp_path, name="broken")
+    nan_in_one_channel(broken)
+    done = run(sound, "--reference", broken)
+    assert done.exit_code == 1
+    assert "broken cannot be the reference" in done.stderr
+
+
 def test_width_and_height_swapped_in_the_manifest_are_refused(sound: Path) -> None:
     altered(sound, preprocessing=replace(manifest_of(sound).preprocessing, height=WIDTH, width=HEIGHT))
     done = run(sound)
