@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from reidkit.runtime.artifact import Manifest
 from reidkit.runtime.errors import InvalidConfig
 
 if TYPE_CHECKING:
+    from reidkit.runtime.artifact import Manifest
     from reidkit.runtime.tracking.config import BotSortConfig
 
 AUTO = "auto"

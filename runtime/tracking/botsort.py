@@ -110,6 +110,8 @@ class BotSort:
             at_most: largest number of rows, besides `economy_max_crops`.
         """
         config = self.config
+        if at_most is not None and at_most < 0:
+            raise InvalidInput(f"at_most is {at_most}: give 0 or more, or None for any")
         observation = Observation.read(config, boxes_xyxy, scores, classes=classes, size=_size_of(frame))
         if not config.with_reid:
             return np.zeros(0, np.int64)

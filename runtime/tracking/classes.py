@@ -6,6 +6,7 @@ most of its detections had, and a detection of another class may be made less li
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,7 @@ def read_class_scores(value: object) -> ClassScores:
         )
     found: ClassScores = {}
     for key, own in value.items():
-        number = int(key) if isinstance(key, str) and key.lstrip("-").isdecimal() else key  # JSON's keys are text
+        number = int(key) if isinstance(key, str) and re.fullmatch("-?[0-9]+", key) else key  # JSON's keys are text
         if not isinstance(number, int) or isinstance(number, bool) or not isinstance(own, dict):
             raise InvalidConfig(
                 f"class_scores: {key!r}: {own!r}",

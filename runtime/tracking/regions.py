@@ -27,7 +27,7 @@ def read_regions(value: object) -> tuple[Region, ...]:
         corners = _corners(polygon)
         if corners is None:
             raise InvalidConfig(f"ignored_regions: polygon {number} is {polygon!r}", remedy=remedy)
-        if abs(_twice_the_area(corners)) == 0:
+        if np.linalg.matrix_rank(corners - corners[0]) < 2:
             raise InvalidConfig(f"ignored_regions: polygon {number} has no area: {polygon!r}", remedy=remedy)
         regions.append(tuple((float(x), float(y)) for x, y in corners))
     return tuple(regions)
@@ -80,14 +80,8 @@ def _corners(polygon: object) -> NDArray[np.float64] | None:
     numbers = [number for corner in polygon for number in corner]
     if not all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers):
         return None
-    corners = np.array(polygon, np.float64)
-    return corners if np.abs(corners).max() < 1e7 else None
+    return np.array(polygon, np.float64) if all(-1e7 < number < 1e7 for number in numbers) else None
 
 
 def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, (list, tuple))
-
-
-def _twice_the_area(corners: NDArray[np.float64]) -> float:
-    after = np.roll(corners, -1, axis=0)
-    return float((corners[:, 0] * after[:, 1] - corners[:, 1] * after[:, 0]).sum())

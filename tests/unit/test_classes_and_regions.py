@@ -121,6 +121,8 @@ def test_a_region_may_be_hollow() -> None:
         ({"ignored_regions": [[[0, 0], [1, 1], [2, 2]]]}, "no area"),
         ({"ignored_regions": [[[0, 0], [1, "a"], [2, 2]]]}, "polygon 0"),
         ({"ignored_regions": [[[0, 0], [1, float("nan")], [2, 2]]]}, "polygon 0"),
+        ({"ignored_regions": [[[0, 0], [1, 10**400], [2, 2]]]}, "polygon 0"),
+        ({"class_scores": {"--1": {"high_score": 0.5}}}, "give the class's number"),
         ({"class_scores": [0.5]}, "give class numbers"),
         ({"class_scores": {"person": {"high_score": 0.5}}}, "give the class's number"),
         ({"class_scores": {1: {"high_scores": 0.5}}}, "did you mean 'high_score'"),
@@ -153,6 +155,12 @@ def test_a_file_a_snapshot_and_a_translation_keep_them(tmp_path: Path) -> None:
     for _ in range(3):
         first, second = (update(one, 30, classes=[1], frame=PICTURE) for one in (tracker, restored))
         assert (first.ids.tolist(), first.classes.tolist()) == (second.ids.tolist(), second.classes.tolist())
+
+
+def test_the_native_core_refuses_what_it_does_not_do() -> None:
+    for name, value in SETTINGS.items():
+        with pytest.raises(InvalidConfig, match=f"{name} is .* native core"):
+            BotSort(BotSortConfig(core="native", **{name: value}))
 
 
 def test_they_are_explained() -> None:

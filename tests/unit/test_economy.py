@@ -11,6 +11,7 @@ from small_videos import boxes_at, picture
 
 from reidkit.runtime import BotSort, BotSortConfig, Camera, CropBatcher, MultiCameraTracker
 from reidkit.runtime.detectors import Detections
+from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.pipeline.budget import crops_within
 from reidkit.runtime.pipeline.session import TrackingSession
 from reidkit.runtime.video.sources import Frame
@@ -75,6 +76,19 @@ def test_a_budget_goes_to_the_doubtful_then_to_the_longest_unseen() -> None:
     follow(tracker, *APART)
     assert wanted(tracker, 300, 0, 15, at_most=2) == [1, 2]
     assert wanted(tracker, 300, 0, 15, at_most=0) == []
+
+
+def test_a_negative_budget_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="at_most is -1"):
+        wanted(BotSort(), 0, at_most=-1)
+
+
+def test_the_native_core_is_asked_alike() -> None:
+    cores = [economical(refresh=4, core=core) for core in ("numpy", "native")]
+    for shifts in (APART, APART, CLOSE, (0.0,), (0.0, 10.0, 300.0), APART, APART, APART):
+        first, second = (follow(core, *shifts) for core in cores)
+        assert first == second
+    assert cores[0].appearance == cores[1].appearance
 
 
 def test_without_its_settings_everything_high_is_wanted() -> None:
