@@ -145,3 +145,16 @@ def test_any_jump_in_time_gives_boxes_that_make_sense(jumps: list[tuple[float, i
         tracks = tracker.update(walker(place), [0.9], timestamp_s=now_s)
         assert np.isfinite(tracks.boxes_xyxy).all()
         assert (tracks.boxes_xyxy[:, 2:] > tracks.boxes_xyxy[:, :2]).all()
+
+
+@pytest.mark.parametrize("core", ["numpy", "native"])
+def test_who_is_left_to_the_long_term_stage_by_a_jump_in_time_is_not_shown_meanwhile(core: str) -> None:
+    settings = {"long_term_min_cosine": 0.5, "long_term_lost_frames": 1000, "core": core}
+    tracker = BotSort(BotSortConfig(clock="timestamps", frame_rate=RATE, **settings))
+    people, faces = np.array([[0, 0, 50, 100], [200, 0, 250, 100.0]]), np.eye(2, 4, dtype=np.float32)
+    for frame in range(4):
+        tracker.update(people, [0.9, 0.9], embeddings=faces, timestamp_s=frame / RATE)
+    assert len(tracker.update([], [], timestamp_s=10.0)) == 0
+    returned = tracker.update(people[::-1] + 300, [0.9, 0.9], embeddings=faces[::-1], timestamp_s=10.1)
+    assert returned.ids.tolist() == [1, 2]
+    assert returned.detection_index.tolist() == [1, 0]
