@@ -88,7 +88,7 @@ def quantize(
         progress=progress,
     )
     if not trace.found:
-        raise _refusal(trace, settings)
+        raise _refusal(trace)
     products = [name for group, names in groups.items() if group not in trace.in_float for name in names]
 
     def in_half(model: Any) -> Any:
@@ -102,10 +102,10 @@ def quantize(
     return {**quantizer.to_dict(products), "rest": str(rest), "search": trace.to_dict()}
 
 
-def _refusal(trace: SearchTrace, settings: Int8Settings) -> GateFailure:
+def _refusal(trace: SearchTrace) -> GateFailure:
     best = max(trace.trials, key=lambda trial: trial.cosine_p01 or -1.0)
     found = "NaN or infinity" if best.cosine_p01 is None else f"1 % quantile of the cosine {best.cosine_p01:.4f}"
-    why = f"the {settings.budget_s:g} s of its budget ended" if trace.outcome == "out of time" else "nothing else was left"
+    why = "its time ended" if trace.outcome == "out of time" else "nothing else was left"
     return GateFailure(
         f"no mixture of int8 and float passes the embedding gate: the best of {len(trace.trials)} has {found}, {why}",
         remedy="give a longer --budget, more crops like those of the camera, or export in fp16",

@@ -181,7 +181,7 @@ class Network:
         """Multiplications of each product, by its name, for one crop (1, 3, H, W) uint8."""
         (values,) = self.activations(list(self.products), crop)
         return {
-            name: values[name].size * np.prod(product.shape, dtype=float) / product.shape[product.out_axis]
+            name: float(values[name].size * np.prod(product.shape, dtype=float) / product.shape[product.out_axis])
             for name, product in self.products.items()
         }
 

@@ -158,6 +158,8 @@ def search(
         return ended("none found" if in_time() else "out of time", [])
     kept = worst[:works]
     for name in sorted(kept, key=lambda name: trace.work[name], reverse=True):
-        if len(kept) > 1 and in_time() and tried(fewer := [one for one in kept if one != name]):
+        fewer = [one for one in kept if one != name]
+        known = any(set(trial.in_float) == set(fewer) for trial in trace.trials)
+        if fewer and not known and in_time() and tried(fewer):
             kept = fewer
     return ended("some in float", kept)

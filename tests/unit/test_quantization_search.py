@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -49,6 +50,7 @@ def test_no_more_goes_back_than_has_to(limit: float, in_float: list[str]) -> Non
     assert trace.outcome == "some in float"
     assert trace.in_float == in_float
     assert trace.trials[0].in_float == []
+    assert len({frozenset(trial.in_float) for trial in trace.trials}) == len(trace.trials)  # nothing twice
     assert any(trial.passed and sorted(trial.in_float) == sorted(in_float) for trial in trace.trials)
 
 
@@ -69,8 +71,6 @@ def test_the_budget_ends_it() -> None:
 
 
 def test_a_trace_is_json_all_through() -> None:
-    import json
-
     assert json.loads(json.dumps(search_for(0.98).to_dict()))["in_float"] == ["second"]
 
 

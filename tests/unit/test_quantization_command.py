@@ -1,0 +1,44 @@
+"""What `reid-export` says to who asks for int8 and gives too little or too much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("torch", reason="exporting needs the extra 'export'")
+
+from reidkit.export.commands.export import export
+
+COMMON = ["--model", "osnet_x0_25", "--random-weights", "--output", "out"]
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"])
+def test_int8_without_crops_is_a_usage_error_with_a_remedy(target: str) -> None:
+    result = CliRunner().invoke(export, [*COMMON, "--target", target, "--precision", "int8"])
+    assert result.exit_code == 2
+    said = " ".join(result.output.split())
+    assert "int8 takes crops to calibrate with, none were given: choose some with reidkit calibrate" in said
+    assert "--calibration" in said
+
+
+def test_crops_to_calibrate_with_are_for_int8(tmp_path: Path) -> None:
+    arguments = [*COMMON, "--target", "openvino", "--precision", "fp16", "--calibration", str(tmp_path)]
+    result = CliRunner().invoke(export, arguments)
+    assert result.exit_code == 2
+    assert "--calibration is for --precision int8, not fp16" in result.output
+
+
+def test_an_empty_folder_has_nothing_to_calibrate_with(tmp_path: Path) -> None:
+    arguments = [*COMMON, "--target", "onnxruntime", "--precision", "int8", "--calibration", str(tmp_path)]
+    result = CliRunner().invoke(export, arguments)
+    assert result.exit_code == 1
+    assert "holds no images" in result.output
+
+
+def test_an_unknown_observer_is_told_with_those_there_are(tmp_path: Path) -> None:
+    arguments = [*COMMON, "--target", "openvino", "--precision", "int8", "--calibration", str(tmp_path)]
+    result = CliRunner().invoke(export, [*arguments, "--observer", "average"])
+    assert result.exit_code == 2
+    assert "'min-max', 'percentile', 'entropy', 'mse'" in result.output
