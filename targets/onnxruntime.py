@@ -15,7 +15,8 @@ class OnnxRuntimeTarget:
     """`Target` for ONNX Runtime: the processor, or whatever execution provider the engine is opened with.
 
     In fp16 the processor's provider keeps weights and activations in half precision and computes with them in float32,
-    where it has no kernel of half precision: it is smaller there, and not faster.
+    where it has no kernel of half precision: it is smaller there, and not faster. In int8 activations are u8, for which
+    x86 has instructions; on processors without VNNI sums of two products may saturate (its own limit, of 16 bits).
     """
 
     name = "onnxruntime"

@@ -27,6 +27,7 @@ class OpenVinoTarget:
     An artifact in fp16 is typed so, and half the size; a device computes it in half precision if it can, else in
     float32, as most processors do. The toolchain's `inference_precision` says what this machine's processor did, on
     which it was judged. In bf16 the graph is in float32 and the processor multiplies in bfloat16, which it has to have.
+    In int8 it runs our Q/DQ graph, u8 behind a ReLU and s8 elsewhere; what is not quantised is computed in float32.
     """
 
     name = "openvino"
