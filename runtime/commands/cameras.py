@@ -8,6 +8,7 @@ import click
 
 from reidkit.runtime.commands.shell import (
     INTERRUPTED,
+    FiniteRange,
     ProgressLine,
     ReidkitCommand,
     json_option,
@@ -30,7 +31,7 @@ _path = click.Path(path_type=Path)
 @click.option("--across", type=_path, help="Settings of recognition across cameras: passages, ground, thresholds.")
 @click.option("--output", type=_path, required=True, help="Folder for the results: 0/tracks.txt, 1/tracks.txt, …")
 @click.option("--draw", is_flag=True, help="Also write each camera's annotated.mp4.")
-@click.option("--fps", type=click.FloatRange(min=0.01, max=10_000), help="Frames per second of all cameras.")
+@click.option("--fps", type=FiniteRange(min=0.01, max=10_000), help="Frames per second of all cameras.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for inference.")
 @click.option("--max-frames", type=click.IntRange(min=1), help="Stop after so many frames of each.")
 @json_option

@@ -47,6 +47,17 @@ _PROGRESS_S = 0.2
 )
 @click.option("--build", is_flag=True, help="Build the artifact's engine first where it has none that fits this box.")
 @click.option("--trust", is_flag=True, help="Run native code in the artifact even if it was built elsewhere.")
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path), help="Model of attributes: .onnx with its .yaml beside it."
+)
+@click.option("--confidence-based", is_flag=True, help="Weight its estimates by their confidence.")
+@click.option(
+    "--min-detection-conf",
+    type=FiniteRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Estimate nobody whose detection is less certain.",
+)
 @click.option("--max-frames", type=click.IntRange(min=1), help="Stop after so many frames.")
 @json_option
 def track(
@@ -62,6 +73,9 @@ def track(
     device: str,
     build: bool,
     trust: bool,
+    checkpoint: Path | None,
+    confidence_based: bool,
+    min_detection_conf: float,
     max_frames: int | None,
     as_json: bool,
 ) -> None:
@@ -86,6 +100,9 @@ def track(
         build=build,
         trusted=trust,
         max_frames=max_frames,
+        attributes=checkpoint,
+        by_confidence=confidence_based,
+        min_detection_score=min_detection_conf,
     )
     with stop_signals() as stop, ProgressLine() as line:
         summary = run(job, on_frame=_progress(line), should_stop=stop.is_set)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reidkit.runtime.artifact import Manifest
+from reidkit.runtime.attributes import TrackAttributes, open_attributes
 from reidkit.runtime.detectors import Detections, open_detector
 from reidkit.runtime.engines import Engine, build_engine, open_artifact
 from reidkit.runtime.errors import ArtifactUntrusted, EngineNotBuilt, InvalidConfig, InvalidFile, InvalidInput
@@ -24,6 +25,7 @@ from reidkit.runtime.video.sequence_info import find_sequence_info
 from reidkit.runtime.video.sources import Frame, Source, open_source
 
 SUMMARY_FILE = "summary.json"
+ATTRIBUTES_FILE = "attributes.json"
 NO_REID = "none"
 _DEFAULT_RATE = 30.0
 
@@ -46,6 +48,9 @@ class TrackingJob:
         build: have the artifact's engine built where it has none that fits this box.
         trusted: run native code in the artifact even if it was built elsewhere.
         max_frames: stop after so many; None for all.
+        attributes: a model of attributes (see `reidkit.runtime.attributes`); None: none are estimated.
+        by_confidence: weight each of its looks by its confidence and the detection's score.
+        min_detection_score: detections below it are not looked at.
     """
 
     input: str
@@ -61,6 +66,9 @@ class TrackingJob:
     build: bool = False
     trusted: bool = False
     max_frames: int | None = None
+    attributes: Path | None = None
+    by_confidence: bool = False
+    min_detection_score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +153,15 @@ def run(
                 return detector.detect(frame.image)
             return given.get(frame.index, Detections.none())
 
+        attributes = None
+        if job.attributes is not None:
+            attributes = TrackAttributes(
+                open_attributes(job.attributes, threads=job.threads),
+                by_confidence=job.by_confidence,
+                min_score=job.min_detection_score,
+            )
         tracker = BotSort(config)
-        session = TrackingSession(tracker, detect, engine=engine)
+        session = TrackingSession(tracker, detect, engine=engine, attributes=attributes)
         make_folder(job.output)
         recording = track_video(
             source,
@@ -182,10 +197,19 @@ def run(
             detector=None if detector is None else {"file": str(job.detector), "library": detector.library},
             reid=None if engine is None else engine_facts(engine),
             tracker=job.tracker,
-            files=[TRACKS_FILE, *([VIDEO_FILE] if job.draw else []), SUMMARY_FILE],
+            files=[
+                TRACKS_FILE,
+                *([VIDEO_FILE] if job.draw else []),
+                *([ATTRIBUTES_FILE] if attributes else []),
+                SUMMARY_FILE,
+            ],
             warnings=warnings,
             interrupted=recording.interrupted,
         )
+    if attributes is not None:
+        known = {track: {name: each.to_dict() for name, each in of.items()} for track, of in attributes.all().items()}
+        with whole_file(job.output / ATTRIBUTES_FILE) as temporary:
+            temporary.write_text(json.dumps(known, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     with whole_file(job.output / SUMMARY_FILE) as temporary:
         temporary.write_text(json.dumps(summary.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return summary

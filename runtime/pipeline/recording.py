@@ -82,7 +82,8 @@ def track_video(
             writer.write(frame.index, tracks.ids, tracks.boxes_xyxy, tracks.scores)
             if painter is not None and sink is not None:
                 with session.timed("draw"):
-                    sink.write(painter.paint(frame.image, frame.index, tracks.ids, tracks.boxes_xyxy))
+                    labels = session.labels(tracks)
+                    sink.write(painter.paint(frame.image, frame.index, tracks.ids, tracks.boxes_xyxy, labels=labels))
             recording.size = recording.size if recording.frames else (frame.image.shape[1], frame.image.shape[0])
             recording.frames += 1
             recording.last_frame = frame.index

@@ -12,6 +12,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from reidkit.runtime.attributes import TrackAttributes
 from reidkit.runtime.detectors import Detections
 from reidkit.runtime.engines import Engine, have_pixels
 from reidkit.runtime.pipeline.budget import crops_within
@@ -31,6 +32,7 @@ class TrackingSession:
         engine: computes embeddings; None for a tracker that uses none.
         people: gives the tracks the ids that people have in all cameras of a session; None: the tracker's own ids.
         camera: this one's number among them.
+        attributes: looks at the tracks now and then; None: nobody asks.
 
     Attributes:
         total_ms: milliseconds spent in each of `STAGES` so far.
@@ -45,13 +47,15 @@ class TrackingSession:
         engine: Engine | None,
         people: AcrossCameras | None = None,
         camera: int = 0,
+        attributes: TrackAttributes | None = None,
     ) -> None:
         self._tracker = tracker
         self._detect = detect
         self._engine = engine
         self._people, self._camera = people, camera
         self._at_most = None if engine is None else crops_within(engine, tracker.config.economy_max_ms)
-        self.total_ms = dict.fromkeys(STAGES, 0.0)
+        self._attributes = attributes
+        self.total_ms = dict.fromkeys(STAGES if attributes is None else (*STAGES, "attributes"), 0.0)
         self.crops = 0
 
     @contextmanager
@@ -80,12 +84,21 @@ class TrackingSession:
         )
         for stage, milliseconds in self._tracker.stage_ms.items():
             self.total_ms[stage] += milliseconds
-        if self._people is None:
-            return tracks
-        with self.timed("associate"):
-            return self._people.observe(
-                self._camera, tracks, embeddings, embedded=embedded, timestamp_s=frame.timestamp_s
-            )
+        if self._people is not None:
+            with self.timed("associate"):
+                tracks = self._people.observe(
+                    self._camera, tracks, embeddings, embedded=embedded, timestamp_s=frame.timestamp_s
+                )
+        if self._attributes is not None:
+            with self.timed("attributes"):
+                self._attributes.look(frame.image, tracks)
+        return tracks
+
+    def labels(self, tracks: Tracks) -> dict[int, str]:
+        """What is known of the tracks' attributes, in a few words."""
+        if self._attributes is None:
+            return {}
+        return {track: self._attributes.words(track) for track in tracks.ids.tolist()}
 
     def _embed(
         self, frame: Frame, seen: Detections

@@ -7,9 +7,11 @@ so that ids near each other look apart and the same dark text is readable on all
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from reidkit.runtime.errors import MissingDependency
 
 Image = NDArray[np.uint8]
 Bgr = tuple[int, int, int]
+
+NO_LABELS: Mapping[int, str] = MappingProxyType({})
 
 _TRAIL_S = 2.5
 _FOOT_SMOOTHING = 0.5  # weight of the new point; boxes breathe, footsteps should not
@@ -44,7 +48,15 @@ class Painter:
         self._trails: dict[int, deque[_Step]] = {}
         self._number = lru_cache(maxsize=512)(self._pill)
 
-    def paint(self, image: Image, index: int, ids: NDArray[np.int64], boxes_xyxy: NDArray[np.float64]) -> Image:
+    def paint(
+        self,
+        image: Image,
+        index: int,
+        ids: NDArray[np.int64],
+        boxes_xyxy: NDArray[np.float64],
+        *,
+        labels: Mapping[int, str] = NO_LABELS,
+    ) -> Image:
         """A copy of `image` (H, W, 3) uint8 BGR with the tracks of frame `index` on it.
 
         Args:
@@ -52,6 +64,7 @@ class Painter:
             index: its number, ascending from call to call.
             ids: (T,) int64.
             boxes_xyxy: (T, 4) float64 pixels of the frame.
+            labels: by id, what to write beside the number; ASCII.
         """
         picture: Image = image.copy()
         unit = max(1.0, min(picture.shape[:2]) / 400)  # the width of a box's line, in pixels
@@ -63,7 +76,7 @@ class Painter:
         for identity, box in people:
             self._draw_box(picture, box, color_of(identity), unit)
         for identity, box in people:
-            self._draw_number(picture, identity, box, unit)
+            self._draw_number(picture, f"{identity} {labels.get(identity, '')}".rstrip(), identity, box, unit)
         self._draw_header(picture, f"frame {index}   {len(ids)} {'person' if len(ids) == 1 else 'people'}", unit)
         return picture
 
@@ -104,9 +117,11 @@ class Painter:
         for shade, thickness in ((_darker(color), width + max(1, width // 2)), (color, width)):
             self._cv2.polylines(picture, outline, True, shade, thickness, self._cv2.LINE_AA, _FRACTION_BITS)
 
-    def _draw_number(self, picture: Image, identity: int, box_xyxy: NDArray[np.float64], unit: float) -> None:
-        """A pill with the id over the box's upper left corner, moved into the frame where it would stick out."""
-        sprite = self._number(str(identity), _INK, color_of(identity), round(8 * unit))
+    def _draw_number(
+        self, picture: Image, text: str, identity: int, box_xyxy: NDArray[np.float64], unit: float
+    ) -> None:
+        """A pill with id and label over the box's upper left corner, moved into the frame where it would stick out."""
+        sprite = self._number(text, _INK, color_of(identity), round(8 * unit))
         height, width = sprite.alpha.shape
         left = min(max(round(box_xyxy[0] - unit), 0), max(picture.shape[1] - width, 0))
         top = min(max(round(box_xyxy[1] - height - 1.5 * unit), 0), max(picture.shape[0] - height, 0))
