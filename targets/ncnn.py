@@ -84,7 +84,7 @@ def _convert(graph: Path, *, half: bool) -> tuple[bytes, bytes]:
     # Its module is a wrapper that imports torch; the program needs none.
     program = Path(find_spec("pnnx").submodule_search_locations[0], "pnnx")  # type: ignore[union-attr, index]
     done = subprocess.run(
-        [program, graph, f"fp16={int(half)}"], cwd=graph.parent, capture_output=True, text=True, check=False
+        [program, graph.name, f"fp16={int(half)}"], cwd=graph.parent, capture_output=True, text=True, check=False
     )
     written = [graph.with_suffix(f".ncnn.{kind}") for kind in ("param", "bin")]
     if done.returncode or not all(file.is_file() for file in written):
