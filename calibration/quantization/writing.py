@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.calibration.quantization.layout import Grid, Layout
-from reidkit.calibration.quantization.network import Array, Network
+from reidkit.calibration.quantization.network import Array, Network, Product
 from reidkit.calibration.quantization.ranges import Ranges
 from reidkit.runtime.errors import ExportFailure
 
@@ -26,6 +26,7 @@ HALF_SCALES_OPSET = 19
 """The first in which Q and DQ take scales in float16."""
 
 _LARGEST = 127
+_BIAS_BITS = 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +38,12 @@ class EightBits:
     axis: int
 
     @staticmethod
-    def of(weight: Array, axis: int, kind: Any = np.float32) -> EightBits:
-        """The nearest integers, with a scale of type `kind` for each channel along `axis`."""
+    def of(weight: Array, axis: int, kind: Any = np.float32, least: Array | float = 0.0) -> EightBits:
+        """The nearest integers, with a scale of type `kind`, no less than `least`, for each channel along `axis`."""
         others = tuple(index for index in range(weight.ndim) if index != axis)
         largest = np.abs(weight).max(axis=others, keepdims=True)
-        scales = np.where(largest > 0, largest / _LARGEST, 1).astype(kind)
+        shape = [-1 if index == axis else 1 for index in range(weight.ndim)]
+        scales = np.where(largest > 0, np.maximum(largest / _LARGEST, np.reshape(least, shape)), 1).astype(kind)
         # One that was rounded down would clip what it is the scale of.
         scales = np.where(scales.astype(np.float32) * _LARGEST < largest, np.nextafter(scales, kind(np.inf)), scales)
         integers = np.clip(np.round(weight / scales.astype(np.float32)), -_LARGEST, _LARGEST).astype(np.int8)
@@ -87,7 +89,10 @@ def quantized(network: Network, ranges: Ranges, *, layout: Layout, observer: str
                 kept = ranges.tensors[name.removesuffix(HALF)].kept(observer)
                 node.input[index] = writer.on_grid(name, layout.grid(*kept), kind)
         if product is not None and node.output[0] in products:
-            node.input[1] = writer.weight(product.name, EightBits.of(network.weight(product), product.out_axis, kind))
+            kept = ranges.tensors[product.source.removesuffix(HALF)].kept(observer)
+            least = _least_scales(network, product, layout.grid(*kept).scale)
+            bits = EightBits.of(network.weight(product), product.out_axis, kind, least)
+            node.input[1] = writer.weight(product.name, bits)
         writer.nodes.append(node)
     return _assembled(model, writer)
 
@@ -125,6 +130,16 @@ class _Writer:
 
         self.nodes.append(onnx.helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
+
+
+def _least_scales(network: Network, product: Product, step: float) -> Array | float:
+    """Weight scales with which the bias is a 31-bit integer, for an input in steps of `step`.
+
+    ONNX Runtime (1.32, `WeightBiasQuantization`) makes it one in silence, on a scale that is the product of both, and
+    wraps around: for a channel whose weights are next to nothing beside its bias.
+    """
+    bias = network.constant(product.node.input[2]) if len(product.node.input) > 2 else None
+    return 0.0 if bias is None else np.abs(bias.astype(np.float32)) / np.float32(step * 2.0**_BIAS_BITS)
 
 
 def _points(network: Network, layout: Layout, products: Collection[str]) -> dict[str, set[str]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx", reason="quantising needs the extra 'export'")
-pytest.importorskip("onnxruntime", reason="quantising needs the extra 'export'")
+onnxruntime = pytest.importorskip("onnxruntime", reason="quantising needs the extra 'export'")
 
 from reidkit.calibration.gates import compare_embeddings  # noqa: E402
 from reidkit.calibration.quantization import CalibrationSet, Layout, Quantizer, Ranges, observe  # noqa: E402
@@ -197,6 +197,23 @@ def test_half_scales_are_those_that_the_weight_was_rounded_by() -> None:
     bits = EightBits.of(weight, 0, np.float16)
     assert bits.scales.dtype == np.float16
     assert np.abs(bits.rounded() - weight).max() <= 0.51 * bits.scales.astype(np.float32).max()
+
+
+def test_a_bias_beside_which_weights_are_nothing_is_no_too_large_integer(crops: CalibrationSet) -> None:
+    """ONNX Runtime makes biases integers as it optimises, and lets them wrap around."""
+    net = Network(network())
+    weight, product = net.weight(net.products["c2"]).copy(), net.products["c2"]
+    weight[3] = 1e-12
+    net.set_constant(product.node, 1, weight)
+    net.set_constant(product.node, 2, np.full(CHANNELS, 0.7, np.float32))
+    model = quantized(net, observe(net, crops), layout=Layout.UNSIGNED, observer="min-max", products=["c1", "c2", "c3"])
+    values = constants(model)
+    steps = values["c1/scale"] * values["c2/weight/scale"].astype(np.float64)
+    assert (0.7 / steps).max() < 2**31
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = compare_embeddings(embed(model, crops), session.run(None, {"images": crops.crops})[0])
+    assert found.cosine_min is not None
+    assert found.cosine_min > 0.999
 
 
 def test_cheap_products_stay_in_float(crops: CalibrationSet, tmp_path: Path) -> None:
