@@ -15,7 +15,8 @@ _BATCH, _ROUNDS = 8, 5
 def crops_within(engine: Engine, budget_ms: float | None) -> int | None:
     """How many crops can be cut and embedded in `budget_ms`, as a few batches of noise take; None where it is None.
 
-    It is measured once, before the first frame, so that a run's choices depend on the tracks alone from then on.
+    One at the least: a budget too small for any would switch ReID off in silence. It is measured once, before the first
+    frame, so that a run's choices depend on the tracks alone from then on.
     """
     if budget_ms is None:
         return None
@@ -27,4 +28,4 @@ def crops_within(engine: Engine, budget_ms: float | None) -> int | None:
         started = perf_counter()
         engine.embed(engine.cut(noise, boxes))
         seconds.append(perf_counter() - started)
-    return int(budget_ms / 1e3 / (median(seconds) / _BATCH))
+    return max(1, int(budget_ms / 1e3 / (median(seconds) / _BATCH)))

@@ -49,7 +49,8 @@ class BotSortConfig:
             embedding is at least this many frames old; 0: always. A file may say `economy_refresh_s`, in seconds.
         economy_margin: overlap leaves no doubt where its IoU exceeds that of every rival by this.
         economy_max_crops: embed no more detections in a frame, the doubtful and the longest unseen first; None: any.
-        economy_max_ms: the same as the time that they may take, which a `TrackingSession` measures on its engine.
+        economy_max_ms: the same as the time that they may take, one at the least. Sessions measure their engine by it;
+            `BotSort.wanted` alone is told `at_most`.
         max_lost_frames: a track lost for more frames than this is forgotten; a file may say `max_lost_s`, in seconds.
         duplicate_iou: of a tracked and a lost track that overlap more than this, the younger is dropped.
         camera_motion: ``"none"``; ``"file"``; or, all needing OpenCV and the frames, ``"auto"`` (cheap while the camera

@@ -166,11 +166,10 @@ def test_cameras_spare_the_crops_that_a_session_spares(engine) -> None:
 
 def test_a_budget_in_milliseconds_is_one_in_crops(engine) -> None:
     assert crops_within(engine, None) is None
-    assert crops_within(engine, 0.0) == 0
-    few, many = crops_within(engine, 1e-6), crops_within(engine, 1e6)
-    assert few == 0
+    many = crops_within(engine, 1e6)
     assert many is not None
     assert many > 100
+    assert crops_within(engine, 1e-6) == 1  # not ReID switched off in silence
     session = TrackingSession(BotSort(BotSortConfig(economy_max_ms=1e-6)), detect, engine=engine)
     assert session.step(next(frames())).ids.tolist() == [1, 2, 3]
-    assert session.crops == 0
+    assert session.crops == 1
