@@ -30,9 +30,11 @@ from reidkit.runtime.tracking.economy import worth_embedding
 from reidkit.runtime.tracking.long_term import EmbeddingRings, at_border, mutual_best, reachable
 from reidkit.runtime.tracking.moment import Moment
 from reidkit.runtime.tracking.native_core import NativeCore
-from reidkit.runtime.tracking.observation import Observation
+from reidkit.runtime.tracking.observation import MAX_COORDINATE, Observation, number_array
 from reidkit.runtime.tracking.table import Rows, TrackTable
 from reidkit.runtime.tracking.tracks import Tracks, TrackState
+
+_LARGEST_MOTION = np.array([100, 100, MAX_COORDINATE])
 
 
 @dataclass(slots=True)
@@ -235,9 +237,13 @@ class BotSort:
     ) -> Affine | None:
         if given is None:
             return None if self._camera is None else self._camera.estimate(frame, boxes_xyxy)
-        affine = np.ascontiguousarray(given, np.float64)
-        if affine.shape != (2, 3) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:, :2])) < 1e-6:
-            raise InvalidInput(f"camera_motion must be an invertible (2, 3) affine, found {affine.tolist()}")
+        affine = number_array(given, "camera_motion")
+        sound = affine.shape == (2, 3) and bool((np.abs(affine) <= _LARGEST_MOTION).all())
+        if not sound or abs(affine[0, 0] * affine[1, 1] - affine[0, 1] * affine[1, 0]) < 1e-6:
+            raise InvalidInput(
+                "camera_motion must be an invertible (2, 3) affine, of factors within ±100 and shifts within "
+                f"±{MAX_COORDINATE:.0e} pixels, found {affine.tolist()}"
+            )
         return affine
 
     def _match_by_appearance(

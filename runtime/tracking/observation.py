@@ -56,13 +56,13 @@ class Observation:
         size: tuple[int, int] | None = None,
     ) -> Observation:
         """Check and split detections; arguments and errors as for `BotSort.update`, `size` is the picture's."""
-        boxes = _array(boxes_xyxy, "boxes_xyxy")
+        boxes = number_array(boxes_xyxy, "boxes_xyxy")
         count = len(boxes)
         if boxes.shape == (0,):
             boxes = boxes.reshape(0, 4)
         if boxes.shape != (count, 4):
             raise InvalidInput(f"boxes_xyxy must have shape (N, 4), found {boxes.shape}")
-        confidences = _array(scores, "scores")
+        confidences = number_array(scores, "scores")
         if confidences.shape != (count,):
             raise InvalidInput(f"scores must have shape ({count},) like the boxes, found {confidences.shape}")
         labels = np.zeros(count, np.int64) if classes is None else np.asarray(classes)
@@ -138,7 +138,8 @@ class Observation:
         return int(embeddable.size - rows.size)
 
 
-def _array(values: ArrayLike, name: str) -> Array:
+def number_array(values: ArrayLike, name: str) -> Array:
+    """`values` as contiguous float64. Raises `InvalidInput` if they are not numbers."""
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "fiu" and array.size:

@@ -379,3 +379,21 @@ def test_memory_is_bounded_while_ids_churn() -> None:
 
 def test_track_states_are_named() -> None:
     assert [state.name for state in TrackState] == ["TRACKED", "LOST"]
+
+
+@pytest.mark.parametrize(
+    "motion",
+    [
+        np.full((2, 3), 2.2e-309),
+        np.diag([1e300, 1e300, 1.0])[:2],
+        [[1, 0, np.nan], [0, 1, 0]],
+        [[1, 0, 1e9], [0, 1, 0]],
+        np.eye(3),
+        "a turn",
+    ],
+    ids=["next to nothing", "endless", "not a number", "far away", "three rows", "words"],
+)
+@pytest.mark.parametrize("core", ["numpy", "native"])
+def test_a_camera_motion_that_is_none_is_refused(core: str, motion: object) -> None:
+    with pytest.raises(InvalidInput, match="camera_motion must be"):
+        BotSort(BotSortConfig(core=core)).update([], [], camera_motion=motion)
