@@ -27,7 +27,7 @@ $(VENV)/installed: $(VENV)/bin/activate $(SOURCES)
 # … and what development needs.
 $(VENV)/equipped: $(VENV)/bin/activate $(SOURCES)
 	$(PIP) install --quiet --constraint constraints.txt --group dev \
-		--editable ".[export,timm,coreml,litert-export,ncnn-export,onnxruntime,openvino,tensorrt_rtx,video]"
+		--editable ".[export,timm,coreml,litert-export,ncnn-export,onnxruntime,openvino,tensorrt_rtx,tune,video]"
 	$(PIP) install --quiet --no-deps trackeval==1.3.0
 	touch $(VENV)/installed $@
 
