@@ -133,9 +133,29 @@ def _converted(program: Callable[[int], Any], batch: Batch) -> bytes:
     if sizes not in known:
         converter = litert_torch.Converter()
         for size, each in zip(sizes, traced, strict=True):
-            converter.add_signature(signature(size), each.module(), *each.example_inputs)
+            converter.add_signature(signature(size), _flattened(each).module(), *each.example_inputs)
         known[sizes] = converter.convert().model_content()
     return known[sizes]
+
+
+def _flattened(traced: Any) -> Any:
+    """The program with its linear layers on rows, where one is on a map a single pixel high or wide.
+
+    litert-torch 0.10 gives such a layer a batch_matmul of another rank than its output and then refuses it.
+    """
+    import torch
+
+    linear = torch.ops.aten.linear.default
+    maps = [node.args[0].meta["val"].shape[1:-1] for node in traced.graph.nodes if node.target is linear]
+    if not any(len(pixels) > 1 and 1 in pixels for pixels in maps):
+        return traced
+
+    def on_rows(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        answer = torch.mm(rows, weight.t()) if bias is None else torch.addmm(bias, rows, weight.t())
+        return answer.reshape(*x.shape[:-1], weight.shape[0])
+
+    return traced.run_decompositions({linear: on_rows})
 
 
 def _in_integers(model: bytes, crops: NDArray[np.uint8] | None, *, size: int) -> dict[str, bytes]:
