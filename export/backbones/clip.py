@@ -63,8 +63,10 @@ class Attention(nn.Module):
         """(N, T, width) -> the same shape."""
         projected = functional.linear(x, self.in_proj_weight, self.in_proj_bias)
         # Never more than four dimensions, which are all that ncnn has.
-        heads = (torch.unflatten(part, 2, (-1, HEAD_WIDTH)).transpose(1, 2) for part in projected.chunk(3, dim=2))
-        seen = functional.scaled_dot_product_attention(*heads)
+        query, key, value = (
+            torch.unflatten(part, 2, (-1, HEAD_WIDTH)).transpose(1, 2) for part in projected.chunk(3, dim=2)
+        )
+        seen = functional.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
         return out
 
