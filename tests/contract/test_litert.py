@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -119,7 +120,9 @@ def test_fewer_bits_keep_people_apart_in_a_smaller_file(
     whole = (artifact / "engine.tflite").read_bytes()
     if precision == "full":
         seen = read_crops(find_crops(shared_data / "reid_crops" / "market_train", limit=32), CARD.preprocessing)
-        model = full_int8(whole, seen, size=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the quantizer, about the memory it takes
+            model = full_int8(whole, seen, size=1)
     else:
         model = {"fp16": halved, "dynamic": dynamic_int8}[precision](whole)
     assert len(model) < largest * len(whole)
