@@ -56,6 +56,7 @@ def test_a_careless_int8_that_finds_fewer_than_a_smaller_float_network_is_refuse
         "0.1",
     )
     retrieval = report["gates"]["retrieval"]
-    assert (retrieval["status"], retrieval["measure"]) == ("failed", "map_drop")
-    assert retrieval["value"] > 1
+    assert retrieval["status"] == "failed"
+    assert retrieval["measure"] in ("map_drop", "rank1_drop")
+    assert retrieval["value"] > retrieval["limit"]
     assert report["gates"]["worth_it"]["status"] in ("passed", "failed")  # it was measured; how fast is the machine's
