@@ -3,7 +3,7 @@
 A view is decided by a row of uniform numbers, so that it needs no memory: teacher and student each render it when they
 need it, at the size they need. View 0 is the crop as it is.
 
-    crop ─ mirror, zoom, shift, turn ─┬─ legs or a patch of another crop ─ colours ─ legs' colours ─ blur ─ far ─ erase
+    crop ─ mirror, zoom, shift, turn ─┬─ legs or a patch of another crop ─ colours ─ colours of the legs ─ blur ─ erase
     other crop ─ the same ────────────┘
 
 The teacher labels each view by itself; a view therefore may change who is seen (function matching: Beyer et al.,
@@ -21,17 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-RECIPE = 3
+RECIPE = 2
 """Raised when a change below makes other views of the same numbers: cached teacher embeddings are then void."""
 
 # Which numbers decide what.
-PLACE, MIX, COLOURS, LEGS, BLUR, ERASE, FAR = (
-    slice(*ends) for ends in ((0, 8), (8, 16), (16, 24), (24, 33), (33, 35), (35, 41), (41, 42))
+PLACE, MIX, COLOURS, LEGS, BLUR, ERASE = (
+    slice(*ends) for ends in ((0, 8), (8, 16), (16, 24), (24, 33), (33, 35), (35, 41))
 )
-NUMBERS = 42
-
-FAR_HEIGHTS = (96, 64, 48, 36)
-"""Pixels that somebody far away is high; each of them befalls 8 % of the views."""
+NUMBERS = 41
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -70,11 +67,6 @@ def render(crops: Tensor, rows: Tensor, numbers: Tensor, changed: Tensor, *, siz
         width = 2 * max(1, size[0] // 64) + 1
         soft = functional.avg_pool2d(views[blurred], width, 1, width // 2, count_include_pad=False)
         views[blurred] = torch.lerp(views[blurred], soft, numbers[blurred, BLUR][:, 1, None, None, None])
-    for place, height in enumerate(FAR_HEIGHTS):
-        u = numbers[:, FAR.start] - 0.08 * place
-        if len(far := _chosen(changed & (u >= 0), u, 0.08)):
-            few = functional.interpolate(views[far], (height, height // 2), mode="area")
-            views[far] = functional.interpolate(few, size, mode="bilinear", align_corners=False)
     if len(erased := _chosen(changed, numbers[:, ERASE.start], 0.12)):
         u = numbers[erased, ERASE]
         hidden = canvas.box(u[:, 1:5], smallest=0.2, largest=0.8)
