@@ -11,7 +11,7 @@ ARTIFACT = demo/$(MODEL)-openvino-fp32
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check sanitize proof-ring proof-kernels proof-assignment proof-tracker aarch64 bench targets-table clean
+.PHONY: demo test check sanitize proof-ring proof-kernels proof-assignment proof-tracker proof-networks aarch64 bench targets-table clean
 
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard runtime/native/*.cpp runtime/native/*.hpp)
 
@@ -94,6 +94,11 @@ proof-assignment: $(VENV)/equipped
 proof-tracker: $(VENV)/equipped
 	REIDKIT_PROOF=long $(BIN)/python -m pytest tests/parity/test_botsort_reference.py tests/parity/test_botsort_cores.py \
 		tests/property/test_botsort_fuzz.py tests/property/test_botsort_memory.py
+
+# Networks at length: small ones of every family through every target, int8 by retrieval, the files that must be refused.
+proof-networks: $(VENV)/equipped
+	REIDKIT_PROOF=long $(BIN)/python -m pytest tests/contract/test_networks.py tests/parity/test_int8.py \
+		tests/parity/test_gates_bad_files.py
 
 bench:
 	bench/run

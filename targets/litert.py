@@ -57,9 +57,9 @@ class LiteRtTarget:
     In fp16 the weights of convolutions and linear layers are float16. XNNPACK makes them float32 again as it opens the
     file and computes in that: the file is smaller, the engine no faster.
 
-    int8 comes in two ways, of which the option ``int8`` names one; without it both are built, and the one that is
-    faster on this machine is kept. *full*: weights and activations are integers, on scales that the calibration crops
-    gave. *dynamic*: weights are, and activations become so for each product; it takes no crops. Which is faster is the
+    int8 comes in two ways, of which the option ``int8`` names one; without it both are built, and of those that LiteRT
+    runs here the faster is kept. *full*: weights and activations are integers, on scales that calibration crops gave.
+    *dynamic*: weights are, and activations become so for each product; it takes no crops. Which is faster is the
     network's affair, by a factor: full for OSNet, dynamic for ConvNeXt.
     """
 
@@ -99,8 +99,9 @@ class LiteRtTarget:
                     model = halved(model)
                 elif is_int8:
                     ways = _in_integers(model, crops, size=_sizes(job.batch)[0])
+                    computes = {} if way else _unable(ways)
                     way = way or min(ways, key=lambda way: _seconds(ways[way]))
-                    model, computes = ways[way], {"int8": way}
+                    model, computes = ways[way], {"int8": way, **computes}
                 _seconds(model)
         except ReidkitError:
             raise
@@ -164,6 +165,24 @@ def _in_integers(model: bytes, crops: NDArray[np.uint8] | None, *, size: int) ->
     if crops is not None:
         ways["full"] = full_int8(model, crops, size=size)
     return ways
+
+
+def _unable(ways: dict[str, bytes]) -> dict[str, str]:
+    """Take out of the ways those that LiteRT does not run here, unless it runs none; what it said of them, by name."""
+    told = {f"int8 {way}": reason for way, model in ways.items() if (reason := _refusal(model))}
+    if len(told) < len(ways):
+        for name in told:
+            del ways[name.removeprefix("int8 ")]
+    return told
+
+
+def _refusal(model: bytes) -> str:
+    """What LiteRT has against a model, nothing if it runs it."""
+    try:
+        _seconds(model)
+    except RuntimeError as error:
+        return f"not run by LiteRT: {str(error).strip()[-200:]}"
+    return ""
 
 
 def _seconds(model: bytes) -> float:

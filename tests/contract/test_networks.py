@@ -22,6 +22,7 @@ for library in ("onnx", "onnxscript", "onnxruntime", "cv2"):
     pytest.importorskip(library, reason=f"exporting here needs {library}")
 
 import cv2  # noqa: E402
+from proofs import trials  # noqa: E402
 from small_networks import SMALL  # noqa: E402
 
 from reidkit.calibration.crops import find_crops, read_crops  # noqa: E402
@@ -41,6 +42,8 @@ pytestmark = pytest.mark.slow
 TRAINED = "osnet_x0_25"
 REAL_CROPS = 100
 BATCH = 4
+SOON = ("onnxruntime", "openvino", "tensorrt_rtx")
+"""Targets that convert a small network in a second or two; the others see all families in `make proof-networks`."""
 SMALL_SIZE = replace(IMAGENET_256X128, height=64, width=32)
 
 
@@ -70,6 +73,7 @@ CASES = [
     for target in targets()
     for precision in Precision
     if precision in find_target(target).precisions
+    if network == TRAINED or target in SOON or trials(0, 1)
 ]
 
 

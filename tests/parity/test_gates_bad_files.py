@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from proofs import trials
 
 from reidkit.calibration.commands.verify import verify_command
 
@@ -30,6 +31,7 @@ def test_a_network_that_gives_nan_is_refused(shared_data: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not trials(0, 1), reason="ten minutes: make proof-networks")
 def test_a_careless_int8_that_finds_fewer_than_a_smaller_float_network_is_refused(
     shared_data: Path, tmp_path: Path
 ) -> None:

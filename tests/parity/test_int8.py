@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="exporting needs the extra 'export'"
 for library in ("onnx", "onnxruntime", "openvino", "cv2"):
     pytest.importorskip(library, reason=f"exporting here needs {library}")
 import cv2  # noqa: E402
+from proofs import trials  # noqa: E402
 
 from reidkit.calibration.crops import read_crops  # noqa: E402
 from reidkit.calibration.metrics import Gallery, read_gallery, score_retrieval  # noqa: E402
@@ -26,7 +27,7 @@ from reidkit.runtime.engines import open_artifact  # noqa: E402
 from reidkit.runtime.errors import GateFailure  # noqa: E402
 from reidkit.targets import Precision  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not trials(0, 1), reason="half an hour: make proof-networks")]
 
 WEIGHTS = {"osnet_x0_25": "osnet_x0_25_msmt17.pt", "osnet_x0_5": "osnet_x0_5.pt", "embedded": None}
 IDENTITIES = 60
