@@ -114,7 +114,7 @@ def _detections(location: Path, detector: Detector | None, file: Path | None) ->
         return lambda frame: by_frame.get(frame.index, Detections.none())
     if detector is None:
         raise InvalidInput(
-            f"nothing tells where people are in {location}", remedy="name a detector or a file of detections"
+            f"nothing tells where people are in {location}", remedy="name a --detector or a file of boxes"
         )
     return lambda frame: detector.detect(frame.image)
 

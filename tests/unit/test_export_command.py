@@ -360,8 +360,8 @@ def test_bad_weights_are_refused_in_one_line(output: Path, tmp_path: Path) -> No
 def test_what_there_is_not_is_answered_with_what_there_is(output: Path) -> None:
     assert_refused(random(output, model="osnet_x025"), output, code=1, saying="did you mean 'osnet_x0_25'?")
     assert_refused(random(output, target="onnxruntim"), output, code=1, saying="did you mean 'onnxruntime'?")
-    done = random(output, "--precision", "int8", target="halving")
-    assert_refused(done, output, code=1, saying="target halving does not build int8: it builds fp16, fp32")
+    done = random(output, "--precision", "bf16", target="halving")
+    assert_refused(done, output, code=1, saying="target halving does not build bf16: it builds fp16, fp32")
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", ".."])
