@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,8 +109,6 @@ def models(
     budget = (budget_ms, people, target)
     if any(each is not None for each in budget) and (recommend is None or None in budget):
         raise click.UsageError("--budget-ms, --people and --target go together, with --recommend")
-    if budget_ms is not None and not math.isfinite(budget_ms):
-        raise click.UsageError(f"--budget-ms {budget_ms}: give milliseconds")
     cache = WeightsCache()
     report: dict[str, Any] = {}
     said: list[str] = []

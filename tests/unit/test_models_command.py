@@ -88,7 +88,7 @@ def test_recommend_takes_a_budget() -> None:
         (["--download", "all", "--sha256", "0" * 64], "one NAME"),
         (["--download", "all", "osnet_x1_0"], "stands for every NAME"),
         (["--list", "--force"], "--force goes with --download"),
-        (["--recommend", "--budget-ms", "nan", "--people", "1", "--target", "openvino"], "give milliseconds"),
+        (["--recommend", "--budget-ms", "nan", "--people", "1", "--target", "openvino"], "not a finite number"),
         (["--recommend", "--budget-ms", "0", "--people", "1", "--target", "openvino"], "--budget-ms"),
     ],
 )
