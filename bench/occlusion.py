@@ -153,21 +153,12 @@ class Whole:
 def run_whole(frames: Sequence[SeenFrame], config: BotSortConfig, truth: MotTable) -> Whole:
     """HOTA, IDF1 and false re-identifications of people who appear for the first time."""
     tracker = BotSort(config)
-    rows, ids = [], []
+    tracked, ids = [], []
     for number, frame in enumerate(frames, 1):
         tracks = step(tracker, frame)
         ids.append(_ids_of_people(frame, tracks))
-        rows.append(np.column_stack([np.full(len(tracks), number), tracks.ids, tracks.boxes_xyxy]))
-    boxes = np.concatenate(rows)
-    tracked = MotTable(
-        frames=boxes[:, 0].astype(np.int64),
-        ids=boxes[:, 1].astype(np.int64),
-        boxes_xywh=np.column_stack([boxes[:, 2:4], boxes[:, 4:] - boxes[:, 2:4]]),
-        scores=np.ones(len(boxes)),
-        classes=np.full(len(boxes), -1),
-        visibility=np.ones(len(boxes)),
-    )
-    shares = score_tracking(truth, tracked).percentages()
+        tracked.append((number, tracks))
+    shares = score_tracking(truth, MotTable.of(tracked)).percentages()
     return Whole(shares["HOTA"], shares["IDF1"], *_false_recognitions(ids), tracker.appearance)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from reidkit.calibration.crops.folder import read_image
 from reidkit.runtime.artifact.manifest import Preprocessing
 from reidkit.runtime.engines import Engine, cut
-from reidkit.runtime.errors import InvalidFile, InvalidInput, MissingDependency, NonFiniteEmbedding
+from reidkit.runtime.errors import InvalidInput, NonFiniteEmbedding
 
 _CROPS_AT_ONCE = 64
 
@@ -82,22 +83,7 @@ class Embedder:
         """
         chunks = []
         for start in range(0, len(paths), _CROPS_AT_ONCE):
-            pictures = read_pictures(paths[start : start + _CROPS_AT_ONCE])
+            pictures = [read_image(path) for path in paths[start : start + _CROPS_AT_ONCE]]
             chunks.append(self.embed(self.cut_whole(pictures)))
             on_crop(start + len(pictures))
         return np.concatenate(chunks)
-
-
-def read_pictures(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
-    """Image files as (H, W, 3) uint8 BGR. Raises `InvalidFile`, or `MissingDependency` without OpenCV."""
-    try:
-        import cv2
-    except ModuleNotFoundError as error:
-        raise MissingDependency("opencv-python-headless", extra="video", purpose="Reading crops") from error
-    pictures = []
-    for path in paths:
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise InvalidFile(f"{path} is not an image", remedy="remove it from the folder of crops")
-        pictures.append(np.asarray(picture, np.uint8))
-    return pictures

@@ -25,7 +25,7 @@ from reidkit.calibration.metrics import score_tracking
 from reidkit.runtime.detectors import Detections
 from reidkit.runtime.engines import have_pixels
 from reidkit.runtime.errors import InvalidInput
-from reidkit.runtime.tracking import BotSort, BotSortConfig
+from reidkit.runtime.tracking import BotSort, BotSortConfig, Tracks
 from reidkit.runtime.video.mot_files import MotTable, read_detections, read_tracks
 from reidkit.runtime.video.sequence_info import find_sequence_info
 from reidkit.runtime.video.sources import Frame, open_source
@@ -147,7 +147,7 @@ class _Run:
     def __init__(self, tracker: BotSort, embedder: Embedder) -> None:
         self._tracker, self._embedder = tracker, embedder
         self._latest: dict[int, Detection] = {}
-        self._rows: list[NDArray[np.float64]] = []
+        self._tracked: list[tuple[int, Tracks]] = []
         self.goes_on_from: dict[Detection, Detection | None] = {}
 
     def step(self, frame: Frame, seen: Detections) -> None:
@@ -165,22 +165,11 @@ class _Run:
         for identity, row in zip(tracks.ids.tolist(), tracks.detection_index.tolist(), strict=True):
             self.goes_on_from[frame.index, row] = self._latest.get(identity)
             self._latest[identity] = frame.index, row
-        number = np.full((len(tracks.ids), 1), frame.index)
-        self._rows.append(np.hstack([number, tracks.ids[:, None], tracks.boxes_xyxy, tracks.scores[:, None]]))
+        self._tracked.append((frame.index, tracks))
 
     def finished(self) -> Replay:
         """All that was tracked."""
-        table = np.concatenate(self._rows)
-        boxes_xywh = np.hstack([table[:, 2:4], table[:, 4:6] - table[:, 2:4]])
-        tracks = MotTable(
-            frames=table[:, 0].astype(np.int64),
-            ids=table[:, 1].astype(np.int64),
-            boxes_xywh=boxes_xywh,
-            scores=table[:, 6],
-            classes=np.full(len(table), -1, np.int64),
-            visibility=np.ones(len(table)),
-        )
-        return Replay(tracks, self.goes_on_from)
+        return Replay(MotTable.of(self._tracked), self.goes_on_from)
 
     def _embed(self, frame: Frame, seen: Detections) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_]]:
         """Embeddings (N, D) of the detections worth it, None where there are none, and which rows (N,) those are."""

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.calibration.crops import find_crops
+from reidkit.calibration.crops.folder import read_image
 from reidkit.calibration.gates import worth
 from reidkit.calibration.gates.bare_model import ENGINES, wrap_model
-from reidkit.calibration.gates.embedder import Embedder, read_pictures
+from reidkit.calibration.gates.embedder import Embedder
 from reidkit.calibration.gates.embedding import (
     ParityReport,
     answer_in_batches,
@@ -126,7 +127,7 @@ def _embedding(
 ) -> tuple[ParityReport | None, GateReport]:
     """How near the embeddings are to those of `reference`, the same network; without one to the golden ones."""
     own, golden = Embedder.of(engine), load_golden(folder)
-    pictures = [] if job.crops is None else read_pictures(find_crops(job.crops, limit=CROPS))
+    pictures = [] if job.crops is None else [read_image(path) for path in find_crops(job.crops, limit=CROPS)]
     if pictures and reference is None:
         own.embed(own.cut_whole(pictures))  # nothing to compare with, but they have to be finite
     if reference is None and job.subject.is_bare:

@@ -71,7 +71,7 @@ class Take:
         for number, (start, end) in enumerate(pairwise(bounds), 1):
             moments = self._moments[start:end]
             indices = np.array([moment.index for moment in moments])
-            truth = _rows(self.truth, np.isin(self.truth.frames, indices))
+            truth = self.truth.pick(np.isin(self.truth.frames, indices))
             if len(truth):
                 pieces.append(Take(f"{self.name} {number}/{parts}", truth, self.benchmark, self.size, moments))
         return pieces
@@ -80,7 +80,7 @@ class Take:
         """HOTA, IDF1, MOTA and the others in percent, of a fresh tracker with these settings."""
         tracker = BotSort(config)
         frame = np.broadcast_to(np.uint8(0), self.size)  # only its size is looked at; the motion is known
-        rows = []
+        tracked = []
         for moment in self._moments:
             tracks = tracker.update(
                 moment.seen.boxes_xyxy,
@@ -92,18 +92,8 @@ class Take:
                 camera_motion=moment.motion,
                 timestamp_s=moment.timestamp_s,
             )
-            number = np.full((len(tracks.ids), 1), moment.index)
-            rows.append(np.hstack([number, tracks.ids[:, None], tracks.boxes_xyxy, tracks.scores[:, None]]))
-        table = np.concatenate(rows)
-        tracks_written = MotTable(
-            frames=table[:, 0].astype(np.int64),
-            ids=table[:, 1].astype(np.int64),
-            boxes_xywh=np.hstack([table[:, 2:4], table[:, 4:6] - table[:, 2:4]]),
-            scores=table[:, 6],
-            classes=np.full(len(table), -1, np.int64),
-            visibility=np.ones(len(table)),
-        )
-        return score_tracking(self.truth, tracks_written, benchmark=self.benchmark).percentages()
+            tracked.append((moment.index, tracks))
+        return score_tracking(self.truth, MotTable.of(tracked), benchmark=self.benchmark).percentages()
 
 
 def record(
@@ -170,14 +160,3 @@ def _named(file: Path | None, source: Path, usual: str, option: str) -> Path:
     if not found.is_file():
         raise InvalidInput(f"{found} is not there", remedy=f"name the file by {option}")
     return found
-
-
-def _rows(table: MotTable, keep: NDArray[np.bool_]) -> MotTable:
-    return MotTable(
-        frames=table.frames[keep],
-        ids=table.ids[keep],
-        boxes_xywh=table.boxes_xywh[keep],
-        scores=table.scores[keep],
-        classes=table.classes[keep],
-        visibility=table.visibility[keep],
-    )

@@ -68,6 +68,11 @@ class _Camera:
     frame_rate: float
     rows: list[tuple[int, NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=list)
 
+    @property
+    def people(self) -> set[int]:
+        """Everybody who was tracked."""
+        return {identity for _, ids, _, _ in self.rows for identity in ids.tolist()}
+
     def next_frame(self) -> Frame | None:
         """The next frame, None at the end."""
         frame = next(self.frames, None)
@@ -115,9 +120,11 @@ def run_together(
             if following := camera.next_frame():
                 heappush(ahead, (following.timestamp_s, number, following))
         seconds = perf_counter() - started
+        for camera in cameras:
+            camera.rows = [(index, people.resolve(ids), boxes, scores) for index, ids, boxes, scores in camera.rows]
         summary = {
-            "cameras": [_written(camera, people) for camera in cameras],
-            "people": len({int(each) for camera in cameras for row in camera.rows for each in people.resolve(row[1])}),
+            "cameras": [_written(camera) for camera in cameras],
+            "people": len(set().union(*(camera.people for camera in cameras))),
             "joined": len(people.joined),
             "fps": round(sum(len(camera.rows) for camera in cameras) / seconds, 3),
             "reid": engine_facts(engine),
@@ -158,29 +165,29 @@ def _detect(job: TrackingJob, detector: Detector | None) -> Callable[[Frame], De
     return lambda frame: detector.detect(frame.image)
 
 
-def _written(camera: _Camera, people: AcrossCameras) -> dict[str, Any]:
+def _written(camera: _Camera) -> dict[str, Any]:
     """Write a camera's files; what the summary says of it."""
     job, output = camera.job, camera.job.output
-    rows = {index: (people.resolve(ids), boxes, scores) for index, ids, boxes, scores in camera.rows}
     with TracksWriter.open(output / TRACKS_FILE) as writer:
-        for index, (ids, boxes, scores) in rows.items():
+        for index, ids, boxes, scores in camera.rows:
             writer.write(index, ids, boxes, scores)
     if job.draw:
+        drawn = {index: (ids, boxes) for index, ids, boxes, _ in camera.rows}
         painter = Painter(frame_rate=camera.frame_rate)
         with (
             VideoSink.open(output / VIDEO_FILE, frame_rate=camera.frame_rate) as sink,
             closing(open_source(job.input)) as again,
         ):
             for frame in again:
-                if frame.index in rows:
-                    ids, boxes, _ = rows[frame.index]
+                if frame.index in drawn:
+                    ids, boxes = drawn[frame.index]
                     sink.write(painter.paint(frame.image, frame.index, ids, boxes))
     return {
         "input": job.input,
         "folder": str(output),
-        "frames": len(rows),
+        "frames": len(camera.rows),
         "frame_rate": camera.frame_rate,
-        "boxes": sum(len(ids) for ids, _, _ in rows.values()),
-        "people": len({int(each) for ids, _, _ in rows.values() for each in ids}),
+        "boxes": sum(len(ids) for _, ids, _, _ in camera.rows),
+        "people": len(camera.people),
         "files": [TRACKS_FILE, *([VIDEO_FILE] if job.draw else [])],
     }

@@ -7,9 +7,9 @@ A line that breaks these rules is `InvalidFile` naming file, line and reason; no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from reidkit.runtime.detectors.detections import Detections
 from reidkit.runtime.errors import InvalidFile
 from reidkit.runtime.tracking.observation import MAX_COORDINATE, MIN_SIZE
+from reidkit.runtime.tracking.tracks import Tracks
 from reidkit.runtime.video.publication import whole_file
 
 _REQUIRED_COLUMNS = 7
@@ -48,6 +49,24 @@ class MotTable:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    @staticmethod
+    def of(tracked: Sequence[tuple[int, Tracks]]) -> MotTable:
+        """What a tracker said of each frame, by the frame's number; without classes."""
+        counts = [len(tracks) for _, tracks in tracked]
+        corners = np.concatenate([np.zeros((0, 4)), *(tracks.boxes_xyxy for _, tracks in tracked)])
+        return MotTable(
+            frames=np.repeat(np.array([frame for frame, _ in tracked], np.int64), counts),
+            ids=np.concatenate([np.zeros(0, np.int64), *(tracks.ids for _, tracks in tracked)]),
+            boxes_xywh=np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]),
+            scores=np.concatenate([np.zeros(0), *(tracks.scores for _, tracks in tracked)]),
+            classes=np.full(sum(counts), -1, np.int64),
+            visibility=np.ones(sum(counts)),
+        )
+
+    def pick(self, rows: NDArray[np.bool_]) -> MotTable:
+        """The lines for which (K,) `rows` is true."""
+        return MotTable(**{column.name: getattr(self, column.name)[rows] for column in fields(self)})
 
 
 def read_tracks(path: Path | str) -> MotTable:
