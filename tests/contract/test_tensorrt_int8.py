@@ -18,6 +18,7 @@ for library in ("onnxscript", "onnxruntime"):
     pytest.importorskip(library, reason="exporting needs the extra 'export'")
 pytest.importorskip("tensorrt_rtx", reason="needs the extra 'tensorrt_rtx'")
 
+from listed_models import LISTED  # noqa: E402
 from small_networks import SMALL  # noqa: E402
 
 from reidkit.calibration.quantization import CalibrationSet, Layout, Quantizer  # noqa: E402
@@ -33,18 +34,6 @@ from reidkit.targets import BuildJob, Precision, find_target  # noqa: E402
 pytestmark = pytest.mark.slow
 
 SMALL_SIZE = replace(IMAGENET_256X128, height=64, width=32)
-LISTED = (
-    "osnet_x1_0_msmt17",
-    "osnet_x0_75_msmt17",
-    "osnet_x0_5_msmt17",
-    "resnest50_market1501",
-    "resnest101_msmt17",
-    "clip_vit_b16_market1501",
-    "clip_vit_l14_msmt17",
-    "mobilenetv2_x1_4_msmt17",
-    "convnext_small_msmt17",
-    "convnext_base_market1501",
-)
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,8 @@ torch = pytest.importorskip("torch", reason="exporting needs the extra 'export'"
 for library in ("onnx", "onnxscript", "onnxruntime", "cv2"):
     pytest.importorskip(library, reason=f"exporting here needs {library}")
 
+from listed_models import LISTED  # noqa: E402
+
 from reidkit.calibration.crops import find_crops  # noqa: E402
 from reidkit.export.backbones import find_backbone  # noqa: E402
 from reidkit.export.catalogue import catalogue  # noqa: E402
@@ -23,18 +25,6 @@ from reidkit.export.originals import random_original  # noqa: E402
 from reidkit.export.pipeline import ExportJob, export  # noqa: E402
 from reidkit.targets import Precision  # noqa: E402
 
-LISTED = (
-    "osnet_x1_0_msmt17",
-    "osnet_x0_75_msmt17",
-    "osnet_x0_5_msmt17",
-    "resnest50_market1501",
-    "resnest101_msmt17",
-    "clip_vit_b16_market1501",
-    "clip_vit_l14_msmt17",
-    "mobilenetv2_x1_4_msmt17",
-    "convnext_small_msmt17",
-    "convnext_base_market1501",
-)
 BESIDES = ("osnet_ibn_x1_0", "osnet_ain_x1_0", "resnet50", "resnet50_sbs")
 CROPS = 4
 

@@ -14,7 +14,8 @@ for library in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(library, reason="exporting needs the extra 'export'")
 cv2 = pytest.importorskip("cv2", reason="crops are read by OpenCV: install the extra 'video'")
 
-from reidkit.calibration.street.crops import figure_of, random_view, render  # noqa: E402
+from small_gallery import write_gallery  # noqa: E402
+
 from reidkit.export.commands.export import export  # noqa: E402
 from reidkit.runtime.artifact.folder import read_artifact  # noqa: E402
 from reidkit.runtime.tracking import BotSortConfig  # noqa: E402
@@ -42,14 +43,7 @@ CARDS = (
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rendered people, each seen twice by each of two cameras."""
-    folder = tmp_path_factory.mktemp("gallery")
-    for person in range(1, PEOPLE + 1):
-        figure, rng = figure_of(7, person)
-        for view in range(4):
-            crop = render(figure, random_view(rng), height=64, width=32)
-            cv2.imwrite(str(folder / f"{person:04d}_c{view % 2 + 1}s1_{view:06d}_00.png"), crop[..., ::-1])
-    return folder
+    return write_gallery(tmp_path_factory.mktemp("gallery"), people=PEOPLE)
 
 
 @pytest.fixture(scope="module")

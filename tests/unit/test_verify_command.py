@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from small_gallery import write_gallery
 from tiny_artifact import altered, tiny_artifact, tiny_bundle, tiny_onnx
 from tiny_manifest import HEIGHT, MEAN, STD, WIDTH, Tiny
 
 from reidkit.calibration.commands.verify import verify_command
-from reidkit.calibration.street.crops import figure_of, random_view, render
 from reidkit.runtime.artifact.manifest import Batch, Manifest, PrecisionInfo
 
 onnx = pytest.importorskip("onnx", reason="small artifacts are built from ONNX: install the extra 'export'")
@@ -47,14 +47,7 @@ def sound(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rendered people, each seen twice by each of two cameras."""
-    folder = tmp_path_factory.mktemp("gallery")
-    for person in range(1, PEOPLE + 1):
-        figure, rng = figure_of(7, person)
-        for view in range(4):
-            crop = render(figure, random_view(rng), height=64, width=32)
-            cv2.imwrite(str(folder / f"{person:04d}_c{view % 2 + 1}s1_{view:06d}_00.png"), crop[..., ::-1])
-    return folder
+    return write_gallery(tmp_path_factory.mktemp("gallery"), people=PEOPLE)
 
 
 def test_a_sound_artifact_passes_by_its_golden_embeddings_and_says_what_was_not_run(sound: Path) -> None:
