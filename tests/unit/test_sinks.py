@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -77,10 +76,12 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_a_typed_error_and_leaves_nothing(tmp_path: Path) -> None:
     script = f"""
+import resource
 import numpy as np
 from pathlib import Path
 from reidkit.runtime.errors import InvalidFile
 from reidkit.runtime.video.sinks import VideoSink
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # no file may grow beyond so many bytes
 try:
     with VideoSink.open(Path({str(tmp_path)!r}) / "v.mp4", frame_rate=10) as sink:
         for seed in range(40):
@@ -88,13 +89,7 @@ try:
 except InvalidFile as error:
     print(error)
 """
-    limit = 200_000
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "cannot write" in done.stdout, done.stderr
     assert list(tmp_path.iterdir()) == []
 
