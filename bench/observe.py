@@ -21,6 +21,7 @@ from reidkit.runtime import open_artifact
 from reidkit.runtime.detectors import open_detector
 from reidkit.runtime.detectors.detections import Detections
 from reidkit.runtime.engines import have_pixels
+from reidkit.runtime.inference_libraries import import_openvino
 from reidkit.runtime.native import cut_crops
 from reidkit.runtime.video.mot_files import MotTable, read_detections
 from reidkit.runtime.video.sources import open_source
@@ -116,8 +117,7 @@ def embedder(network: Path) -> Embedder:
     if network.is_dir():
         engine = open_artifact(network, threads=1)
         return lambda image, boxes_xyxy: engine.embed(engine.cut(image, boxes_xyxy))
-    import openvino
-
+    openvino = import_openvino("Intel's network")
     compiled = openvino.Core().compile_model(str(network), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def embed(image: NDArray[np.uint8], boxes_xyxy: NDArray[np.float64]) -> NDArray[np.float32]:

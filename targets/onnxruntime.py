@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from typing import Literal
 
 from reidkit.calibration.quantization import Layout
-from reidkit.runtime.errors import ExportFailure, MissingDependency
+from reidkit.runtime.errors import ExportFailure
+from reidkit.runtime.inference_libraries import import_onnxruntime
 from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
 
 
@@ -35,10 +36,7 @@ class OnnxRuntimeTarget:
     def build(self, job: BuildJob) -> BuiltEngine:
         """Copy the graph as ``engine.onnx``; ONNX Runtime must open it."""
         refuse_precision(self, job.precision)
-        try:
-            import onnxruntime
-        except ModuleNotFoundError as error:
-            raise MissingDependency("onnxruntime", extra="onnxruntime", purpose="Target onnxruntime") from error
+        onnxruntime = import_onnxruntime("Target onnxruntime")
         engine_file = job.folder / "engine.onnx"
         shutil.copyfile(job.onnx_path, engine_file)
         options = onnxruntime.SessionOptions()

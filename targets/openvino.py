@@ -9,7 +9,8 @@ from typing import Literal
 
 from reidkit.calibration.quantization import Layout
 from reidkit.runtime.engines.openvino import LATENCY, PERFORMANCE, THROUGHPUT, precision_hint
-from reidkit.runtime.errors import ExportFailure, MissingDependency, TargetUnavailable
+from reidkit.runtime.errors import ExportFailure, TargetUnavailable
+from reidkit.runtime.inference_libraries import import_openvino
 from reidkit.targets.target import BuildJob, BuiltEngine, Option, Precision, read_options, refuse_precision
 
 _DEVICE = "CPU"
@@ -53,10 +54,7 @@ class OpenVinoTarget:
     def build(self, job: BuildJob) -> BuiltEngine:
         """Write ``engine.xml`` and ``engine.bin``, weights as they are in the graph; OpenVINO must compile them."""
         refuse_precision(self, job.precision)
-        try:
-            import openvino
-        except ModuleNotFoundError as error:
-            raise MissingDependency("openvino", extra="openvino", purpose="Target openvino") from error
+        openvino = import_openvino("Target openvino")
         engine_file = job.folder / "engine.xml"
         core = openvino.Core()
         capabilities = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from reidkit.runtime.inference_libraries import import_openvino
+
+if find_spec("openvino"):
+    import_openvino("tests")  # before `importorskip` does it, which would have it report to its vendor
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

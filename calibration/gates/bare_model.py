@@ -26,7 +26,8 @@ from reidkit.runtime.artifact.manifest import (
     Weights,
 )
 from reidkit.runtime.engines import EngineBase, engines
-from reidkit.runtime.errors import InvalidFile, MissingDependency
+from reidkit.runtime.errors import InvalidFile
+from reidkit.runtime.inference_libraries import import_onnxruntime, import_openvino
 
 ENGINES = {".onnx": "onnxruntime", ".xml": "openvino"}
 _MOST_AT_ONCE = 8
@@ -94,10 +95,7 @@ def wrap_model(path: Path, preprocessing: Preprocessing, *, precision: str, fold
 
 def _onnx_sizes(path: Path) -> tuple[int | None, int]:
     """How many crops an ONNX file takes at once, None for any number, and the width of its embedding."""
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise MissingDependency("onnxruntime", extra="onnxruntime", purpose=f"Opening {path}") from error
+    onnxruntime = import_onnxruntime(f"Opening {path}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its warnings are about names and shapes
     try:
@@ -113,10 +111,7 @@ def _onnx_sizes(path: Path) -> tuple[int | None, int]:
 
 def _ir_sizes(path: Path) -> tuple[int | None, int]:
     """The same of an OpenVINO IR."""
-    try:
-        import openvino
-    except ModuleNotFoundError as error:
-        raise MissingDependency("openvino", extra="openvino", purpose=f"Opening {path}") from error
+    openvino = import_openvino(f"Opening {path}")
     try:
         model = openvino.Core().read_model(path)
     except RuntimeError as error:

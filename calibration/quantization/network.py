@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import ExportFailure, MissingDependency
+from reidkit.runtime.inference_libraries import import_onnxruntime
 
 Array = NDArray[np.float32]
 
@@ -210,10 +211,7 @@ def open_session(model: bytes) -> Any:
         ExportFailure: ONNX Runtime refuses the graph.
         MissingDependency: onnxruntime is not installed.
     """
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise MissingDependency("onnxruntime", extra="export", purpose="Quantising a network") from error
+    onnxruntime = import_onnxruntime("Quantising a network", extra="export")
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4

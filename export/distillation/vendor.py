@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from reidkit.export.preprocessing import model_input
 from reidkit.runtime.artifact.digests import sha256_of
 from reidkit.runtime.artifact.manifest import Preprocessing
-from reidkit.runtime.errors import EngineFailure, InvalidFile, MissingDependency
+from reidkit.runtime.errors import EngineFailure, InvalidFile
+from reidkit.runtime.inference_libraries import import_openvino
 
 BATCH = 16
 REQUESTS = 2
@@ -21,10 +22,7 @@ class VendorModel:
     """A `Teacher` from an OpenVINO IR or an ONNX file, run by OpenVINO, in bfloat16 where the processor has it."""
 
     def __init__(self, path: Path, preprocessing: Preprocessing) -> None:
-        try:
-            import openvino
-        except ModuleNotFoundError as error:
-            raise MissingDependency("openvino", extra="openvino", purpose=f"Asking {path.name}") from error
+        openvino = import_openvino(f"Asking {path.name}")
         parts = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
         if missing := [part for part in parts if not part.is_file()]:
             raise InvalidFile(f"there is no teacher file {missing[0]}")

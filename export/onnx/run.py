@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.export.onnx.graph import INPUT, OUTPUT
-from reidkit.runtime.errors import InvalidFile, MissingDependency
+from reidkit.runtime.errors import InvalidFile
+from reidkit.runtime.inference_libraries import import_onnxruntime
 
 
 def run_onnx(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
@@ -36,10 +37,7 @@ def open_session(path: Path) -> Any:
         InvalidFile: ONNX Runtime does not open the file.
         MissingDependency: onnxruntime is not installed.
     """
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise MissingDependency("onnxruntime", extra="export", purpose="Checking an ONNX file") from error
+    onnxruntime = import_onnxruntime("Checking an ONNX file", extra="export")
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4  # its warnings are about names and shapes

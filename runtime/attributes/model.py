@@ -21,7 +21,8 @@ from reidkit.runtime.artifact.manifest import Preprocessing
 from reidkit.runtime.artifact.preprocessing import parse_preprocessing
 from reidkit.runtime.artifact.strict import Mismatch, build
 from reidkit.runtime.engines import cut
-from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile, MissingDependency
+from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile
+from reidkit.runtime.inference_libraries import import_onnxruntime
 
 _CROPS_AT_ONCE = 16
 
@@ -128,10 +129,7 @@ def open_attributes(path: Path, *, threads: int | None = None) -> AttributeModel
         MissingDependency: ONNX Runtime is not installed.
     """
     description = _described(path.with_suffix(".yaml"))
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise MissingDependency("onnxruntime", extra="onnxruntime", purpose=f"Opening {path}") from error
+    onnxruntime = import_onnxruntime(f"Opening {path}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or 0

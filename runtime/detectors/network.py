@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import EngineFailure, InvalidFile, MissingDependency
+from reidkit.runtime.inference_libraries import import_onnxruntime, import_openvino
 
 Shape = tuple[int | None, ...]
 
@@ -50,7 +51,7 @@ class _OnnxRuntimeNetwork:
     library = "onnxruntime"
 
     def __init__(self, path: Path, threads: int | None) -> None:
-        import onnxruntime
+        onnxruntime = import_onnxruntime("a detector")
         from onnxruntime.capi import onnxruntime_pybind11_state
 
         # The library has no common base class for its errors, only this list of them.
@@ -88,8 +89,7 @@ class _OpenVinoNetwork:
     library = "openvino"
 
     def __init__(self, path: Path, threads: int | None) -> None:
-        import openvino
-
+        openvino = import_openvino("a detector")
         # Some processors would compute in bfloat16 unasked.
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:

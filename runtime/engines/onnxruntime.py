@@ -12,7 +12,8 @@ from reidkit.runtime.artifact.digests import read_checked
 from reidkit.runtime.cache import cache_folder
 from reidkit.runtime.engines._execution_providers import Device, find_device
 from reidkit.runtime.engines.engine import EngineBase
-from reidkit.runtime.errors import EngineFailure, MissingDependency
+from reidkit.runtime.errors import EngineFailure
+from reidkit.runtime.inference_libraries import import_onnxruntime
 
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float16)": "float16", "tensor(float)": "float32"}
 
@@ -30,12 +31,7 @@ class OnnxRuntimeEngine(EngineBase):
     """
 
     def _load(self, folder: Path, *, device: str, threads: int | None) -> None:
-        try:
-            import onnxruntime
-        except ModuleNotFoundError as error:
-            raise MissingDependency(
-                "onnxruntime", extra="onnxruntime", purpose=f"Opening {self.manifest.name}"
-            ) from error
+        onnxruntime = import_onnxruntime(f"Opening {self.manifest.name}")
         found = find_device(
             device,
             onnxruntime.get_available_providers(),

@@ -17,7 +17,8 @@ from reidkit.runtime.artifact.digests import read_checked
 from reidkit.runtime.cache import cache_folder
 from reidkit.runtime.engines import _compiled
 from reidkit.runtime.engines.engine import EngineBase
-from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput, MissingDependency
+from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput
+from reidkit.runtime.inference_libraries import import_openvino
 
 PROCESSOR = Path("/proc/cpuinfo")
 
@@ -67,10 +68,7 @@ class OpenVinoEngine(EngineBase):
     """
 
     def _load(self, folder: Path, *, device: str, threads: int | None) -> None:
-        try:
-            import openvino
-        except ModuleNotFoundError as error:
-            raise MissingDependency("openvino", extra="openvino", purpose=f"Opening {self.manifest.name}") from error
+        openvino = import_openvino(f"Opening {self.manifest.name}")
         self._core = openvino.Core()
         self._device = "CPU" if device == "auto" else device.upper()
         if self._device not in self._core.available_devices:

@@ -1,0 +1,49 @@
+"""The vendors' inference libraries, imported when they are needed, and so that they report to nobody.
+
+As it is imported, OpenVINO starts a process that tells its vendor of it, and ONNX Runtime's official builds may send
+events to theirs. A box that watches people sends nothing anywhere that it was not asked to.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from reidkit.runtime.errors import MissingDependency
+
+_REPORTER = "openvino_telemetry"
+
+
+def import_onnxruntime(purpose: str, *, extra: str = "onnxruntime") -> Any:
+    """The module ``onnxruntime``, its events switched off for this process.
+
+    Raises:
+        MissingDependency: it is not installed; the message says what `purpose` needs it and which `extra` has it.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise MissingDependency("onnxruntime", extra=extra, purpose=purpose) from error
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
+def import_openvino(purpose: str) -> Any:
+    """The module ``openvino``, with its vendor's own stub in the place of what reports.
+
+    Where the program has imported OpenVINO before, it stays as it is.
+
+    Raises:
+        MissingDependency: it is not installed; the message says what `purpose` needs it.
+    """
+    hidden = "openvino" not in sys.modules and _REPORTER not in sys.modules
+    if hidden:
+        sys.modules[_REPORTER] = None  # type: ignore[assignment]  # how Python marks what cannot be imported
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        raise MissingDependency("openvino", extra="openvino", purpose=purpose) from error
+    finally:
+        if hidden:
+            del sys.modules[_REPORTER]
+    return openvino
