@@ -40,7 +40,8 @@ struct TapKernels {
 struct CropKernels {
     BoxRows::Kernels box_rows;
     decltype(&reidkit::blend_to_bytes) blend_to_bytes;
-    decltype(&reidkit::blend_to_floats) blend_to_floats, blend_to_output;  // the latter's stores want a fence
+    decltype(&reidkit::blend_to_floats) blend_to_floats;
+    decltype(&reidkit::blend_to_halves<&reidkit::floats_to_halves>) blend_to_halves;
     decltype(&reidkit::bytes_to_floats) bytes_to_floats;
     decltype(&reidkit::floats_to_halves) floats_to_halves;
     std::tuple<TapKernels<uint8_t>, TapKernels<int16_t>> taps;
@@ -50,16 +51,19 @@ struct CropKernels {
         : box_rows(set),
           blend_to_bytes(compiled_for<&reidkit::blend_to_bytes>(set)),
           blend_to_floats(compiled_for<&reidkit::blend_to_floats>(set)),
-          blend_to_output(blend_to_floats),
+          blend_to_halves(compiled_for<&reidkit::blend_to_halves<&reidkit::floats_to_halves>>(set)),
           bytes_to_floats(compiled_for<&reidkit::bytes_to_floats>(set)),
           floats_to_halves(compiled_for<&reidkit::floats_to_halves>(set)),
           taps(set, set) {
 #ifdef __x86_64__
-        if (set == InstructionSet::avx2) floats_to_halves = &floats_to_halves_avx2;
+        if (set == InstructionSet::avx2) {
+            blend_to_halves = &Compiled<&reidkit::blend_to_halves<&floats_to_halves_avx2>>::avx2;
+            floats_to_halves = &floats_to_halves_avx2;
+        }
         if (set == InstructionSet::avx512) {
             blend_to_bytes = &blend_to_bytes_avx512;
-            blend_to_floats = &blend_to_floats_avx512<false>;
-            blend_to_output = &blend_to_floats_avx512<true>;
+            blend_to_floats = &blend_to_floats_avx512;
+            blend_to_halves = &blend_to_halves_avx512;
             fence = &fence_avx512;
             floats_to_halves = &floats_to_halves_avx512;
         }
@@ -67,7 +71,8 @@ struct CropKernels {
 #ifdef __aarch64__
         if (set == InstructionSet::neon) {
             blend_to_bytes = &blend_to_bytes_neon;
-            blend_to_floats = blend_to_output = &blend_to_floats_neon;
+            blend_to_floats = &blend_to_floats_neon;
+            blend_to_halves = &reidkit::blend_to_halves<&floats_to_halves_neon>;
             floats_to_halves = &floats_to_halves_neon;
         }
 #endif
@@ -127,6 +132,7 @@ class CropCutter {
             }
             return newest.samples;
         };
+        const RowParts parts{out.parts, out.part_size, stretcher_.pitch(), out.apart};
         const int16_t *uppers[rows_at_once], *lowers[rows_at_once];
         for (int top = 0; top < inset.height; top += rows_at_once) {
             const int bottom = std::min(top + rows_at_once, inset.height);
@@ -134,30 +140,21 @@ class CropCutter {
                 uppers[y - top] = stretched_row(row_pairs_.firsts[y]);
                 lowers[y - top] = stretched_row(row_pairs_.seconds[y]);
             }
-            for (int part = 0; part < out.parts; ++part) {
-                const ptrdiff_t from = part * static_cast<ptrdiff_t>(stretcher_.pitch());
-                for (int y = top; y < bottom; ++y)
-                    blend(uppers[y - top] + from, lowers[y - top] + from, row_pairs_.first_weights[y],
-                          row_pairs_.second_weights[y], part, out.part_size, out.part(y, part));
+            for (int y = top; y < bottom; ++y) {
+                const RowPair pair{uppers[y - top], lowers[y - top], row_pairs_.first_weights[y],
+                                   row_pairs_.second_weights[y]};
+                blend(pair, parts, out.part(y, 0));
             }
         }
     }
 
-    // One part of a row of the crop.
-    template <class Value>
-    void blend(const int16_t* upper, const int16_t* lower, int16_t upper_weight, int16_t lower_weight, int part,
-               int size, Value* out) {
-        if constexpr (std::is_same_v<Value, uint8_t>) {
-            kernels_.blend_to_bytes(upper, lower, upper_weight, lower_weight, size, out);
-        } else {
-            const ptrdiff_t level = part * static_cast<ptrdiff_t>(size);
-            const auto blend_to_floats =
-                std::is_same_v<Value, float> ? kernels_.blend_to_output : kernels_.blend_to_floats;
-            finish(out, size, [&](float* floats) {
-                blend_to_floats(upper, lower, upper_weight, lower_weight, levels_.scale.data() + level,
-                                levels_.bias.data() + level, size, floats);
-            });
-        }
+    // One row of the crop.
+    void blend(const RowPair& pair, const RowParts& parts, uint8_t* out) { kernels_.blend_to_bytes(pair, parts, out); }
+    void blend(const RowPair& pair, const RowParts& parts, Half* out) {
+        kernels_.blend_to_halves(pair, parts, levels_.of_row(), out);
+    }
+    void blend(const RowPair& pair, const RowParts& parts, float* out) {
+        kernels_.blend_to_floats(pair, parts, levels_.of_row(), out);
     }
 
     template <class Row, class Value>
@@ -242,6 +239,8 @@ class CropCutter {
     // What makes a row's values floats: value * scale + bias, sample by sample.
     struct Levels {
         Aligned<float> scale, bias;
+
+        RowLevels of_row() const { return {scale.data(), bias.data()}; }
 
         // A value of work space is `unit` levels, more than `zero`.
         void plan(const CropFormat& format, int width, float unit, float zero) {

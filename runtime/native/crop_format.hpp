@@ -48,19 +48,22 @@ template <class Value>
 class CropRows {
   public:
     CropRows(const CropFormat& format, const Inset& inset, Value* crop)
-        : parts(format.planar ? 3 : 1),
+        : row_size_(format.planar ? format.width : 3 * format.width),
+          parts(format.planar ? 3 : 1),
           part_size(format.planar ? inset.width : 3 * inset.width),
-          row_size_(format.planar ? format.width : 3 * format.width),
-          plane_size_(static_cast<size_t>(row_size_) * format.height),
+          apart(static_cast<ptrdiff_t>(row_size_) * format.height),
           begin_(crop + static_cast<size_t>(inset.top) * row_size_ + (format.planar ? 1 : 3) * inset.left) {}
 
-    Value* part(int y, int part) const { return begin_ + static_cast<size_t>(y) * row_size_ + part * plane_size_; }
-
-    const int parts, part_size;
+    Value* part(int y, int part) const { return begin_ + static_cast<size_t>(y) * row_size_ + part * apart; }
 
   private:
     const int row_size_;
-    const size_t plane_size_;
+
+  public:
+    const int parts, part_size;
+    const ptrdiff_t apart;  // values from one part to the next
+
+  private:
     Value* const begin_;
 };
 

@@ -66,21 +66,49 @@ REIDKIT_KERNEL int16_t blended(int16_t upper, int16_t lower, int16_t upper_weigh
     return static_cast<int16_t>(rounded_product(upper, upper_weight) + rounded_product(lower, lower_weight));
 }
 
+// Two stretched rows, and how much of each is in a row of the crop.
+struct RowPair {
+    const int16_t *upper, *lower;
+    int16_t upper_weight, lower_weight;
+};
+
+// The parts of a row, `size` samples each: its planes, or all of it. They begin so many samples apart in a stretched
+// row and in the crop.
+struct RowParts {
+    int count, size;
+    ptrdiff_t apart, apart_in_crop;
+};
+
+// What makes a sample of work space a float, value * scale + bias: as many of both as a row has samples.
+struct RowLevels {
+    const float *scale, *bias;
+};
+
 // The weighted sum of two stretched rows, to the nearest level.
-REIDKIT_KERNEL void blend_to_bytes(const int16_t* __restrict upper, const int16_t* __restrict lower,
-                                   int16_t upper_weight, int16_t lower_weight, int count, uint8_t* __restrict out) {
-    for (int i = 0; i < count; ++i) {
-        const auto value = static_cast<int16_t>(blended(upper[i], lower[i], upper_weight, lower_weight) + 128);
-        out[i] = static_cast<uint8_t>(((value >> 8) & 255) ^ 0x80);
+REIDKIT_KERNEL void blend_to_bytes(const RowPair& rows, const RowParts& parts, uint8_t* out) {
+    for (int part = 0; part < parts.count; ++part) {
+        const int16_t* __restrict upper = rows.upper + part * parts.apart;
+        const int16_t* __restrict lower = rows.lower + part * parts.apart;
+        uint8_t* __restrict bytes = out + part * parts.apart_in_crop;
+        for (int i = 0; i < parts.size; ++i) {
+            const int16_t sum = blended(upper[i], lower[i], rows.upper_weight, rows.lower_weight);
+            bytes[i] = static_cast<uint8_t>(((static_cast<int16_t>(sum + 128) >> 8) & 255) ^ 0x80);
+        }
     }
 }
 
-// The same, not rounded: value * scale[i] + bias[i].
-REIDKIT_KERNEL void blend_to_floats(const int16_t* __restrict upper, const int16_t* __restrict lower,
-                                    int16_t upper_weight, int16_t lower_weight, const float* __restrict scale,
-                                    const float* __restrict bias, int count, float* __restrict out) {
-    for (int i = 0; i < count; ++i) {
-        out[i] = static_cast<float>(blended(upper[i], lower[i], upper_weight, lower_weight)) * scale[i] + bias[i];
+// The same, not rounded.
+REIDKIT_KERNEL void blend_to_floats(const RowPair& rows, const RowParts& parts, const RowLevels& levels, float* out) {
+    for (int part = 0; part < parts.count; ++part) {
+        const int16_t* __restrict upper = rows.upper + part * parts.apart;
+        const int16_t* __restrict lower = rows.lower + part * parts.apart;
+        const float* __restrict scale = levels.scale + part * static_cast<ptrdiff_t>(parts.size);
+        const float* __restrict bias = levels.bias + part * static_cast<ptrdiff_t>(parts.size);
+        float* __restrict floats = out + part * parts.apart_in_crop;
+        for (int i = 0; i < parts.size; ++i) {
+            const int16_t sum = blended(upper[i], lower[i], rows.upper_weight, rows.lower_weight);
+            floats[i] = static_cast<float>(sum) * scale[i] + bias[i];
+        }
     }
 }
 
@@ -101,6 +129,23 @@ REIDKIT_KERNEL void floats_to_halves(const float* __restrict floats, int count, 
         const uint32_t special = magnitude > infinity ? 0x7E00 | ((magnitude >> 13) & 0x3FF) : 0x7C00;
         const uint32_t half = magnitude < smallest_normal ? subnormal : magnitude < beyond_all ? normal : special;
         out[i].bits = static_cast<uint16_t>(half | ((bits >> 16) & 0x8000));
+    }
+}
+
+// blend_to_floats, and then a set's floats_to_halves.
+template <auto to_halves>
+REIDKIT_KERNEL void blend_to_halves(const RowPair& rows, const RowParts& parts, const RowLevels& levels, Half* out) {
+    constexpr int at_once = 64;
+    float floats[at_once];
+    for (int part = 0; part < parts.count; ++part) {
+        for (int begin = 0; begin < parts.size; begin += at_once) {
+            const ptrdiff_t from = part * parts.apart + begin,
+                            level = part * static_cast<ptrdiff_t>(parts.size) + begin;
+            const int size = std::min(at_once, parts.size - begin);
+            blend_to_floats({rows.upper + from, rows.lower + from, rows.upper_weight, rows.lower_weight},
+                            {1, size, size, size}, {levels.scale + level, levels.bias + level}, floats);
+            to_halves(floats, size, out + part * parts.apart_in_crop + begin);
+        }
     }
 }
 

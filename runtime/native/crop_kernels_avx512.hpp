@@ -1,4 +1,6 @@
 // Kernels in AVX-512 with byte permutations (VBMI).
+//
+// What a plan or parts hold is read before the loops: a store might lie over it, for all the compiler knows.
 #pragma once
 
 #ifdef __x86_64__
@@ -19,19 +21,24 @@ template <int runs>
 REIDKIT_AVX512 inline void stretch_runs_avx512(const uint8_t* row, const WindowPlan& plan, int16_t* out) {
     const __m512i sign = _mm512_set1_epi8(-128), upper = _mm512_set1_epi16(-256);
     const __m512i next = _mm512_set1_epi8(plan.next_byte);
-    for (int block = 0; block < plan.blocks; ++block) {
-        const uint8_t* window = row + plan.starts[block];
+    const int blocks = plan.blocks;
+    const ptrdiff_t pitch = plan.pitch;
+    const int32_t* const starts = plan.starts;
+    const uint8_t* const all_picks = plan.picks;
+    const int16_t *const all_first_weights = plan.first_weights, *const all_second_weights = plan.second_weights;
+    for (int block = 0; block < blocks; ++block) {
+        const uint8_t* window = row + starts[block];
         const __m512i low = _mm512_xor_si512(_mm512_loadu_si512(window), sign);
         const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(window + 64), sign);
         const int i = 32 * block;
-        const __m512i first_weights = _mm512_load_si512(plan.first_weights + i);
-        const __m512i second_weights = _mm512_load_si512(plan.second_weights + i);
-        __m512i picks = _mm512_load_si512(plan.picks + 2 * i);
+        const __m512i first_weights = _mm512_load_si512(all_first_weights + i);
+        const __m512i second_weights = _mm512_load_si512(all_second_weights + i);
+        __m512i picks = _mm512_load_si512(all_picks + 2 * i);
         for (int run = 0; run < runs; ++run) {
             const __m512i bytes = _mm512_permutex2var_epi8(low, picks, high);
             const __m512i first = _mm512_mulhrs_epi16(_mm512_slli_epi16(bytes, 8), first_weights);
             const __m512i second = _mm512_mulhrs_epi16(_mm512_and_si512(bytes, upper), second_weights);
-            _mm512_storeu_si512(out + run * plan.pitch + i, _mm512_add_epi16(first, second));
+            _mm512_storeu_si512(out + run * pitch + i, _mm512_add_epi16(first, second));
             picks = _mm512_add_epi8(picks, next);
         }
     }
@@ -54,67 +61,87 @@ alignas(64) inline constexpr auto upper_bytes_avx512 = [] {
     return places;
 }();
 
-// Ends with a whole vector that may lie over the one before it, as do those below.
-REIDKIT_AVX512 inline void blend_to_bytes_avx512(const int16_t* upper, const int16_t* lower, int16_t upper_weight,
-                                                 int16_t lower_weight, int count, uint8_t* out) {
+// Parts end with a whole vector that may lie over the one before it.
+REIDKIT_AVX512 inline void blend_to_bytes_avx512(const RowPair& rows, const RowParts& parts, uint8_t* out) {
     constexpr int lanes = 64;
-    if (count < lanes) return Compiled<&blend_to_bytes>::avx512(upper, lower, upper_weight, lower_weight, count, out);
-    const __m512i up = _mm512_set1_epi16(upper_weight), low = _mm512_set1_epi16(lower_weight);
+    if (parts.size < lanes) return Compiled<&blend_to_bytes>::avx512(rows, parts, out);
+    const __m512i up = _mm512_set1_epi16(rows.upper_weight), low = _mm512_set1_epi16(rows.lower_weight);
     const __m512i half = _mm512_set1_epi16(128), sign = _mm512_set1_epi8(-128);
     const __m512i places = _mm512_load_si512(upper_bytes_avx512.data());
-    for (int i = 0; i < count; i += lanes) {
-        i = std::min(i, count - lanes);
-        const __m512i left = _mm512_add_epi16(blended_avx512(upper + i, lower + i, up, low), half);
-        const __m512i right = _mm512_add_epi16(blended_avx512(upper + i + 32, lower + i + 32, up, low), half);
-        const __m512i levels = _mm512_permutex2var_epi8(left, places, right);
-        _mm512_storeu_si512(out + i, _mm512_xor_si512(levels, sign));
+    const int count = parts.count, size = parts.size;
+    const ptrdiff_t apart = parts.apart, apart_in_crop = parts.apart_in_crop;
+    const int16_t *upper = rows.upper, *lower = rows.lower;
+    for (int part = 0; part < count; ++part, upper += apart, lower += apart, out += apart_in_crop) {
+        for (int i = 0; i < size; i += lanes) {
+            i = std::min(i, size - lanes);
+            const __m512i left = _mm512_add_epi16(blended_avx512(upper + i, lower + i, up, low), half);
+            const __m512i right = _mm512_add_epi16(blended_avx512(upper + i + 32, lower + i + 32, up, low), half);
+            const __m512i levels = _mm512_permutex2var_epi8(left, places, right);
+            _mm512_storeu_si512(out + i, _mm512_xor_si512(levels, sign));
+        }
     }
 }
 
+// Where floats go: to memory, past the caches, or on as halves.
+enum class Sink { memory, past_caches, halves };
+
 // 16 values of work space as floats: a product and a sum, not fused: the bits of the other sets. The compiler's own
 // vectors, as GCC 12 warns of many an intrinsic's inside (its bug 105593).
-template <bool past_caches>
-REIDKIT_AVX512 inline void store_floats_avx512(__m256i values, const float* scale, const float* bias, float* out) {
+template <Sink sink, class Value>
+REIDKIT_AVX512 inline void store_floats_avx512(__m256i values, const float* scale, const float* bias, Value* out) {
     using Words [[gnu::vector_size(32)]] = int16_t;
     using Integers [[gnu::vector_size(64)]] = int32_t;
     using Floats [[gnu::vector_size(64)]] = float;
     const Floats floats = __builtin_convertvector(__builtin_convertvector((Words)values, Integers), Floats);
     const Floats normalized = floats * (Floats)_mm512_loadu_ps(scale) + (Floats)_mm512_loadu_ps(bias);
-    past_caches ? _mm512_stream_ps(out, normalized) : _mm512_storeu_ps(out, normalized);
-}
-
-template <bool past_caches>
-REIDKIT_AVX512 inline void blend_to_floats_by_avx512(const int16_t* upper, const int16_t* lower, int16_t upper_weight,
-                                                     int16_t lower_weight, const float* scale, const float* bias,
-                                                     int count, float* out) {
-    constexpr int lanes = 32;
-    const __m512i up = _mm512_set1_epi16(upper_weight), low = _mm512_set1_epi16(lower_weight);
-    for (int i = 0; i < count; i += lanes) {
-        i = std::min(i, count - lanes);
-        const __m512i sums = blended_avx512(upper + i, lower + i, up, low);
-        const __m256i front = _mm512_maskz_extracti64x4_epi64(0xFF, sums, 0);
-        const __m256i back = _mm512_maskz_extracti64x4_epi64(0xFF, sums, 1);
-        store_floats_avx512<past_caches>(front, scale + i, bias + i, out + i);
-        store_floats_avx512<past_caches>(back, scale + i + 16, bias + i + 16, out + i + 16);
+    if constexpr (sink == Sink::halves) {
+        const __m256i halves = _mm512_maskz_cvtps_ph(0xFFFF, (__m512)normalized, _MM_FROUND_TO_NEAREST_INT);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), halves);
+    } else if constexpr (sink == Sink::past_caches) {
+        _mm512_stream_ps(out, normalized);
+    } else {
+        _mm512_storeu_ps(out, normalized);
     }
 }
 
-// As output, whole cache lines go past the caches: a batch of floats does not fit them, and writing a line without
-// reading it first takes half the time. Fence before others may look.
-template <bool is_output>
-REIDKIT_AVX512 inline void blend_to_floats_avx512(const int16_t* upper, const int16_t* lower, int16_t upper_weight,
-                                                  int16_t lower_weight, const float* scale, const float* bias,
-                                                  int count, float* out) {
+template <Sink sink, class Value>
+REIDKIT_AVX512 inline void blend_avx512(const RowPair& rows, const RowParts& parts, const RowLevels& levels,
+                                        Value* out) {
     constexpr int lanes = 32;
-    const bool whole_lines = reinterpret_cast<uintptr_t>(out) % 64 == 0 && count % lanes == 0;
-    const auto blend = count < lanes              ? &Compiled<&blend_to_floats>::avx512
-                       : is_output && whole_lines ? &blend_to_floats_by_avx512<true>
-                                                  : &blend_to_floats_by_avx512<false>;
-    blend(upper, lower, upper_weight, lower_weight, scale, bias, count, out);
+    const __m512i up = _mm512_set1_epi16(rows.upper_weight), low = _mm512_set1_epi16(rows.lower_weight);
+    const int count = parts.count, size = parts.size;
+    const ptrdiff_t apart = parts.apart, apart_in_crop = parts.apart_in_crop;
+    const int16_t *upper = rows.upper, *lower = rows.lower;
+    const float *scale = levels.scale, *bias = levels.bias;
+    for (int part = 0; part < count; ++part) {
+        for (int i = 0; i < size; i += lanes) {
+            i = std::min(i, size - lanes);
+            const __m512i sums = blended_avx512(upper + i, lower + i, up, low);
+            const __m256i front = _mm512_maskz_extracti64x4_epi64(0xFF, sums, 0);
+            const __m256i back = _mm512_maskz_extracti64x4_epi64(0xFF, sums, 1);
+            store_floats_avx512<sink>(front, scale + i, bias + i, out + i);
+            store_floats_avx512<sink>(back, scale + i + 16, bias + i + 16, out + i + 16);
+        }
+        upper += apart, lower += apart, scale += size, bias += size, out += apart_in_crop;
+    }
+}
+
+// Whole cache lines go past the caches: a batch of floats does not fit them, and writing a line without reading it
+// first takes half the time. Fence before others may look.
+REIDKIT_AVX512 inline void blend_to_floats_avx512(const RowPair& rows, const RowParts& parts, const RowLevels& levels,
+                                                  float* out) {
+    constexpr int lanes = 32;
+    const bool whole_lines =
+        reinterpret_cast<uintptr_t>(out) % 64 == 0 && parts.size % lanes == 0 && parts.apart_in_crop % 16 == 0;
+    const auto blend = parts.size < lanes ? &Compiled<&blend_to_floats>::avx512
+                       : whole_lines      ? &blend_avx512<Sink::past_caches, float>
+                                          : &blend_avx512<Sink::memory, float>;
+    blend(rows, parts, levels, out);
 }
 
 REIDKIT_AVX512 inline void fence_avx512() { _mm_sfence(); }
 
+// Ends with a whole vector that may lie over the one before it.
 REIDKIT_AVX512 inline void floats_to_halves_avx512(const float* floats, int count, Half* out) {
     constexpr int lanes = 16;
     if (count < lanes) return Compiled<&floats_to_halves>::avx512(floats, count, out);
@@ -123,6 +150,13 @@ REIDKIT_AVX512 inline void floats_to_halves_avx512(const float* floats, int coun
         const __m256i halves = _mm512_maskz_cvtps_ph(0xFFFF, _mm512_loadu_ps(floats + i), _MM_FROUND_TO_NEAREST_INT);
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), halves);
     }
+}
+
+REIDKIT_AVX512 inline void blend_to_halves_avx512(const RowPair& rows, const RowParts& parts, const RowLevels& levels,
+                                                  Half* out) {
+    const auto blend = parts.size < 32 ? &Compiled<&blend_to_halves<&floats_to_halves_avx512>>::avx512
+                                       : &blend_avx512<Sink::halves, Half>;
+    blend(rows, parts, levels, out);
 }
 
 }  // namespace reidkit
