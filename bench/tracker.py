@@ -7,11 +7,13 @@ true walk is reported beside the times, so that nobody is fast by doing less.
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,15 +101,28 @@ def ultralytics() -> Peer:
     )
 
 
-def boxmot() -> Peer:
+# Its gates are the largest 1 - IoU and the largest 1 - cosine.
+BOXMOT_SETTINGS = {
+    "track_high_thresh": 0.6,
+    "track_low_thresh": 0.1,
+    "new_track_thresh": 0.7,
+    "track_buffer": 30,
+    "match_thresh": 0.8,
+    "fuse_first_associate": True,
+    "proximity_thresh": 0.5,
+    "appearance_thresh": 0.5,
+    "use_cmc": False,
+}
+
+
+def boxmot(*, native: bool) -> Peer:
+    """Its tracker in Python, or the one in C++ by the same public call."""
     import torch
     from boxmot.structures import Boxes, Detections
+    from boxmot.trackers.box.botsort.native import NativeBotSortTracker
     from boxmot.trackers.box.botsort.tracker import BotSort as BoxmotBotSort
 
     logging.getLogger("boxmot").setLevel(logging.WARNING)  # else it lists its settings for each new tracker
-    scores = {"track_high_thresh": 0.6, "track_low_thresh": 0.1, "new_track_thresh": 0.7, "track_buffer": 30}
-    # Its gates are the largest 1 - IoU and the largest 1 - cosine.
-    gates = {"match_thresh": 0.8, "fuse_first_associate": True, "proximity_thresh": 0.5, "appearance_thresh": 0.5}
 
     def prepare(frame: Frame) -> Detections:
         return Detections(
@@ -119,11 +134,22 @@ def boxmot() -> Peer:
         )
 
     return Peer(
-        new=lambda: BoxmotBotSort(**scores, **gates, use_cmc=False),
+        new=lambda: NativeBotSortTracker(BOXMOT_SETTINGS) if native else BoxmotBotSort(**BOXMOT_SETTINGS),
         prepare=prepare,
         update=lambda tracker, detections: tracker.update(detections),
         tracks=lambda output: np.column_stack([output.geometry.values.numpy(), output.track_ids.numpy()]),
     )
+
+
+def boxmot_native_missing() -> str | None:
+    """Why boxmot's C++ cannot be compiled here, None if it can."""
+    from boxmot.native.trackers.botsort import ensure_botsort_cpp_library
+
+    try:
+        ensure_botsort_cpp_library()
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 @dataclass(frozen=True)
@@ -138,7 +164,11 @@ class Result:
 def compare(*, frames: int, rounds: int) -> Iterator[Result]:
     """One result for each size of the crowd."""
     ours = {"reidkit": reidkit("numpy"), "reidkit, native core": reidkit("native")}
-    theirs = {"ultralytics": ultralytics(), "boxmot": boxmot()}
+    theirs = {"ultralytics": ultralytics(), "boxmot": boxmot(native=False)}
+    if reason := boxmot_native_missing():
+        click.echo(f"without boxmot's tracker in C++, which is compiled when it is first used: {reason}", err=True)
+    else:
+        theirs["boxmot in C++"] = boxmot(native=True)
     for people in PEOPLE:
         peers = ours | theirs if people <= PEERS_PATIENCE else ours
         scene = crowd(people, frames=frames, seed=people)
