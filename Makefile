@@ -95,10 +95,11 @@ proof-tracker: $(VENV)/equipped
 	REIDKIT_PROOF=long $(BIN)/python -m pytest tests/parity/test_botsort_reference.py tests/parity/test_botsort_cores.py \
 		tests/property/test_botsort_fuzz.py tests/property/test_botsort_memory.py
 
-# Networks at length: small ones of every family through every target, int8 by retrieval, the files that must be refused.
+# Networks at length: small ones of every family through every target, every listed one whole in int8 through
+# TensorRT-RTX, int8 by retrieval, the files that must be refused.
 proof-networks: $(VENV)/equipped
-	REIDKIT_PROOF=long $(BIN)/python -m pytest tests/contract/test_networks.py tests/parity/test_int8.py \
-		tests/parity/test_gates_bad_files.py
+	REIDKIT_PROOF=long $(BIN)/python -m pytest tests/contract/test_networks.py tests/contract/test_tensorrt_int8.py \
+		tests/parity/test_int8.py tests/parity/test_gates_bad_files.py
 
 bench:
 	bench/run

@@ -53,6 +53,16 @@ class EmbeddingLimits:
     cosine_median: float
     norm_ratio_max_deviation: float
 
+    def with_headroom(self, share: float) -> EmbeddingLimits:
+        """Limits that leave so much, 0 to 1, of what these allow unused."""
+        used = 1 - share
+        return EmbeddingLimits(
+            cosine_min=1 - used * (1 - self.cosine_min),
+            cosine_p01=1 - used * (1 - self.cosine_p01),
+            cosine_median=1 - used * (1 - self.cosine_median),
+            norm_ratio_max_deviation=used * self.norm_ratio_max_deviation,
+        )
+
 
 def compare_embeddings(reference: NDArray[np.floating[Any]], candidate: NDArray[np.floating[Any]]) -> ParityReport:
     """The agreement of two models on the same crops.

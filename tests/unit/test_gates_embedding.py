@@ -98,3 +98,11 @@ def test_a_row_of_zeros_fails(reference: np.ndarray) -> None:
 def test_what_cannot_be_compared_is_refused(reference: np.ndarray, candidate: np.ndarray) -> None:
     with pytest.raises(InvalidInput):
         compare_embeddings(reference, candidate)
+
+
+def test_limits_with_headroom_allow_that_much_less() -> None:
+    limits = EMBEDDING_LIMITS["int8"]
+    stricter = limits.with_headroom(0.25)
+    for measure in ("cosine_min", "cosine_p01", "cosine_median"):
+        assert 1 - getattr(stricter, measure) == pytest.approx(0.75 * (1 - getattr(limits, measure)))
+    assert stricter.norm_ratio_max_deviation == pytest.approx(0.75 * limits.norm_ratio_max_deviation)
