@@ -16,21 +16,30 @@ from hypothesis.extra import numpy as arrays
 from proofs import trials
 
 from reidkit.runtime import BotSort, BotSortConfig, Tracks
-from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.errors import InvalidConfig, InvalidInput
 
 ANY_NUMBER = st.one_of(
     st.floats(-50, 700),
     st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e300, -1e300, 1e-300, 0.1, 0.6, 0.7]),
 )
-CONFIGS = st.builds(
-    BotSortConfig,
-    fuse_score=st.booleans(),
-    max_lost_frames=st.integers(0, 5),
-    long_term_min_cosine=st.sampled_from([None, 0.5]),
-    long_term_history=st.integers(1, 4),
-    long_term_lost_frames=st.sampled_from([0, 20]),
-    min_iou_for_appearance=st.sampled_from([0.0, 0.5]),
-)
+FOR_BOTH_CORES = {
+    "fuse_score": st.booleans(),
+    "max_lost_frames": st.integers(0, 5),
+    "long_term_min_cosine": st.sampled_from([None, 0.5]),
+    "long_term_history": st.integers(1, 4),
+    "long_term_lost_frames": st.sampled_from([0, 20]),
+    "long_term_min_embeddings": st.integers(1, 3),
+    "min_iou_for_appearance": st.sampled_from([0.0, 0.5]),
+}
+FOR_NUMPY = {
+    "temperature": st.sampled_from([None, 0.1]),
+    "class_scores": st.sampled_from([None, {1: {"high_score": 0.8, "new_track_score": 0.9}}]),
+    "other_class_penalty": st.sampled_from([0.0, 0.3, 1.0]),
+    "class_vote": st.booleans(),
+    "ignored_regions": st.sampled_from([(), (((0, 0), (40, 0), (40, 300)),), (((0.5, 0), (1, 0), (1, 1)),)]),
+}
+CONFIGS = st.one_of(st.builds(BotSortConfig, **FOR_BOTH_CORES), st.builds(BotSortConfig, **FOR_BOTH_CORES, **FOR_NUMPY))
+PICTURE = np.zeros((160, 240, 3), np.uint8)
 SIZES = [(48, 64), (64, 48), (120, 160), (1, 1), (480, 640)]
 
 
@@ -50,10 +59,14 @@ def outcome(tracker: BotSort, frame: dict[str, Any]) -> Tracks | InvalidInput:
 
 
 class BothCores:
-    """Two trackers that differ in their core, and must not in anything else."""
+    """Two trackers that differ in their core, and must not in anything else; twice NumPy's, where the other refuses."""
 
     def __init__(self, config: BotSortConfig) -> None:
-        self.trackers = [BotSort(dataclasses.replace(config, core=core)) for core in ("numpy", "native")]
+        self.trackers = [BotSort(config)]
+        try:
+            self.trackers.append(BotSort(dataclasses.replace(config, core="native")))
+        except InvalidConfig:
+            self.trackers.append(BotSort(config))
 
     def update(self, **frame: Any) -> Tracks:
         """What both say; raises what both raise."""
@@ -86,6 +99,9 @@ def sane_frames(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         faces = draw(arrays.arrays(np.int64, count, elements=st.integers(0, 3)))
         frame["embeddings"] = np.eye(4, dtype=np.float32)[faces]
+    if draw(st.booleans()):
+        frame["classes"] = draw(arrays.arrays(np.int64, count, elements=st.integers(0, 2)))
+    frame["frame"] = PICTURE
     if draw(st.booleans()):
         angle = draw(st.floats(-0.3, 0.3))
         frame["camera_motion"] = np.array([[np.cos(angle), -np.sin(angle), 5.0], [np.sin(angle), np.cos(angle), -3.0]])
