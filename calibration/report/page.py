@@ -41,7 +41,7 @@ svg { display: block; width: 100%; height: auto; } .small { font-size: 11px; fil
 .line.a { stroke: var(--a); } .line.b { stroke: var(--b); stroke-dasharray: 6 4; } .line.c { stroke: var(--b); }
 .area.a, .key.a, .dot.a, .bar { fill: var(--a); } .area.c, .key.b, .key.c, .dot.c { fill: var(--b); }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .87rem; }
-td, th { padding: .25rem .4rem; border-bottom: 1px solid var(--line); text-align: left; }
+td, th { padding: .25rem .4rem; overflow-wrap: anywhere; border-bottom: 1px solid var(--line); text-align: left; }
 """
 _COARSE = 100
 """Bins of a drawn histogram."""
@@ -159,7 +159,7 @@ def _people(verdict: Verdict) -> list[str]:
     for style, name, shares in (("a", "one person", same), ("c", "two people", different)):
         plot.area(list(zip(centres[rows], shares[rows].tolist(), strict=True)), style=style, name=name)
     for name, value in (verdict.thresholds or {}).items():
-        plot.mark(value, f"{name} {value:g}")
+        plot.mark(value, f"{name.replace('_', ' ')} {value:g}")
     where = "one camera" if pairs is verdict.separation.one_camera else "two cameras"
     caption = f"{pairs.same.sum():,} pairs of one person, {pairs.different.sum():,} of two, seen by {where}."
     return [_figure(plot.svg(), title="People apart", caption=caption)]
@@ -230,8 +230,9 @@ def _search(manifest: Manifest | None) -> list[str]:
 
 
 def _pareto(points: Sequence[Point], missing: Sequence[str]) -> list[str]:
+    reasons = " ".join(f"{why}." for why in missing)
     if not points:
-        return []
+        return [_figure("", title="Time against mAP", caption=reasons)] if missing else []
     plot = Plot(
         "time against mAP",
         Axis.around("ms for a frame of eight people, on this box", [point.frame_ms for point in points], margin=0.15),
@@ -243,7 +244,7 @@ def _pareto(points: Sequence[Point], missing: Sequence[str]) -> list[str]:
     for point in points:
         style = "a" if point in best else "c"
         plot.dot(point.frame_ms, point.mean_average_precision, style=style, text=point.name)
-    caption = "Up and to the left is better." + "".join(f" {why}." for why in missing)
+    caption = f"Up and to the left is better. {reasons}".strip()
     return [_figure(plot.svg(), title="Time against mAP", caption=caption)]
 
 

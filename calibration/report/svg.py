@@ -71,15 +71,16 @@ class Plot:
     def mark(self, place: float, text: str) -> None:
         """A vertical line at a place of the horizontal axis."""
         x = self._x(place)
+        anchor, dx = _outward(x, 4)
         self._marks.append(
             f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>'
-            f'<text class="small" x="{x + 4:.1f}" y="{_TOP + 10 + 14 * (len(self._marks) % 3)}">{escape(text)}</text>'
+            f'<text class="small" text-anchor="{anchor}" x="{x + dx:.1f}" '
+            f'y="{_TOP + 10 + 14 * (len(self._marks) % 3)}">{escape(text)}</text>'
         )
 
     def dot(self, x: float, y: float, *, style: str, text: str) -> None:
         """A dot with its name beside it."""
-        left = self._x(x) > WIDTH * 0.7
-        anchor, dx = ("end", -9) if left else ("start", 9)
+        anchor, dx = _outward(self._x(x), 9)
         self._marks.append(
             f'<circle class="dot {style}" cx="{self._x(x):.1f}" cy="{self._y(y):.1f}" r="5"/>'
             f'<text class="small" text-anchor="{anchor}" x="{self._x(x) + dx:.1f}" y="{self._y(y) + 4:.1f}">'
@@ -149,6 +150,11 @@ def bars(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
         f'<svg viewBox="0 0 {WIDTH} {len(rows) * high + 4}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{drawn}</svg>"
     )
+
+
+def _outward(x: float, distance: int) -> tuple[str, int]:
+    """On which side of `x` a text has room: its anchor there, and how far to move it."""
+    return ("end", -distance) if x > WIDTH * 0.7 else ("start", distance)
 
 
 def _tidy(value: float) -> float:
