@@ -115,10 +115,16 @@ std::vector<Box> pixels_of(const BoxArray& boxes_xyxy, const Frame& frame) {
     return boxes;
 }
 
+// Not inlined: GCC would look it up anew wherever it is used, which in a shared library is a call.
+[[gnu::noinline]] CropCutter& cutter_of_thread() {
+    thread_local CropCutter cutter(instruction_set());
+    return cutter;
+}
+
 template <class Value>
 void cut_all(const Frame& frame, const std::vector<Box>& boxes, const CropFormat& format, void* out,
              CropsWritten* then) {
-    thread_local CropCutter cutter(instruction_set());
+    CropCutter& cutter = cutter_of_thread();
     const nb::gil_scoped_release without_gil;
     Value* crop = static_cast<Value*>(out);
     for (const Box& box : boxes) {
