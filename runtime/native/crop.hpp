@@ -132,29 +132,28 @@ class CropCutter {
             }
             return newest.samples;
         };
-        const RowParts parts{out.parts, out.part_size, stretcher_.pitch(), out.apart};
-        const int16_t *uppers[rows_at_once], *lowers[rows_at_once];
+        RowPair pairs[rows_at_once];
         for (int top = 0; top < inset.height; top += rows_at_once) {
-            const int bottom = std::min(top + rows_at_once, inset.height);
-            for (int y = top; y < bottom; ++y) {
-                uppers[y - top] = stretched_row(row_pairs_.firsts[y]);
-                lowers[y - top] = stretched_row(row_pairs_.seconds[y]);
+            const int rows = std::min(rows_at_once, inset.height - top);
+            for (int row = 0; row < rows; ++row) {
+                const int y = top + row;
+                pairs[row] = {stretched_row(row_pairs_.firsts[y]), stretched_row(row_pairs_.seconds[y]),
+                              row_pairs_.first_weights[y], row_pairs_.second_weights[y]};
             }
-            for (int y = top; y < bottom; ++y) {
-                const RowPair pair{uppers[y - top], lowers[y - top], row_pairs_.first_weights[y],
-                                   row_pairs_.second_weights[y]};
-                blend(pair, parts, out.part(y, 0));
-            }
+            const CropLayout layout{rows, out.parts, out.part_size, stretcher_.pitch(), out.apart, out.rows_apart};
+            blend(pairs, layout, out.part(top, 0));
         }
     }
 
-    // One row of the crop.
-    void blend(const RowPair& pair, const RowParts& parts, uint8_t* out) { kernels_.blend_to_bytes(pair, parts, out); }
-    void blend(const RowPair& pair, const RowParts& parts, Half* out) {
-        kernels_.blend_to_halves(pair, parts, levels_.of_row(), out);
+    // A few rows of the crop.
+    void blend(const RowPair* pairs, const CropLayout& layout, uint8_t* out) {
+        kernels_.blend_to_bytes(pairs, layout, out);
     }
-    void blend(const RowPair& pair, const RowParts& parts, float* out) {
-        kernels_.blend_to_floats(pair, parts, levels_.of_row(), out);
+    void blend(const RowPair* pairs, const CropLayout& layout, Half* out) {
+        kernels_.blend_to_halves(pairs, layout, levels_.of_row(), out);
+    }
+    void blend(const RowPair* pairs, const CropLayout& layout, float* out) {
+        kernels_.blend_to_floats(pairs, layout, levels_.of_row(), out);
     }
 
     template <class Row, class Value>

@@ -45,26 +45,19 @@ struct Inset {
 
 // The contiguous parts of a crop's row that hold its picture: of each plane, or of the pixels.
 template <class Value>
-class CropRows {
-  public:
+struct CropRows {
+    int parts, part_size;
+    ptrdiff_t rows_apart, apart;  // values from one row to the next, and from one part
+    Value* begin;
+
     CropRows(const CropFormat& format, const Inset& inset, Value* crop)
-        : row_size_(format.planar ? format.width : 3 * format.width),
-          parts(format.planar ? 3 : 1),
+        : parts(format.planar ? 3 : 1),
           part_size(format.planar ? inset.width : 3 * inset.width),
-          apart(static_cast<ptrdiff_t>(row_size_) * format.height),
-          begin_(crop + static_cast<size_t>(inset.top) * row_size_ + (format.planar ? 1 : 3) * inset.left) {}
+          rows_apart(format.planar ? format.width : 3 * format.width),
+          apart(rows_apart * format.height),
+          begin(crop + inset.top * rows_apart + (format.planar ? 1 : 3) * inset.left) {}
 
-    Value* part(int y, int part) const { return begin_ + static_cast<size_t>(y) * row_size_ + part * apart; }
-
-  private:
-    const int row_size_;
-
-  public:
-    const int parts, part_size;
-    const ptrdiff_t apart;  // values from one part to the next
-
-  private:
-    Value* const begin_;
+    Value* part(int y, int part) const { return begin + y * rows_apart + part * apart; }
 };
 
 }  // namespace reidkit

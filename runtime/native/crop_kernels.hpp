@@ -72,11 +72,11 @@ struct RowPair {
     int16_t upper_weight, lower_weight;
 };
 
-// The parts of a row, `size` samples each: its planes, or all of it. They begin so many samples apart in a stretched
-// row and in the crop.
-struct RowParts {
-    int count, size;
-    ptrdiff_t apart, apart_in_crop;
+// Rows of a crop, and their parts, `size` samples each: a row's planes, or all of it. Parts begin so many samples apart
+// in a stretched row and in the crop, rows so many in the crop.
+struct CropLayout {
+    int rows, parts, size;
+    ptrdiff_t apart, apart_in_crop, rows_apart;
 };
 
 // What makes a sample of work space a float, value * scale + bias: as many of both as a row has samples.
@@ -84,30 +84,35 @@ struct RowLevels {
     const float *scale, *bias;
 };
 
-// The weighted sum of two stretched rows, to the nearest level.
-REIDKIT_KERNEL void blend_to_bytes(const RowPair& rows, const RowParts& parts, uint8_t* out) {
-    for (int part = 0; part < parts.count; ++part) {
-        const int16_t* __restrict upper = rows.upper + part * parts.apart;
-        const int16_t* __restrict lower = rows.lower + part * parts.apart;
-        uint8_t* __restrict bytes = out + part * parts.apart_in_crop;
-        for (int i = 0; i < parts.size; ++i) {
-            const int16_t sum = blended(upper[i], lower[i], rows.upper_weight, rows.lower_weight);
-            bytes[i] = static_cast<uint8_t>(((static_cast<int16_t>(sum + 128) >> 8) & 255) ^ 0x80);
+// Weighted sums of stretched rows, to the nearest level.
+REIDKIT_KERNEL void blend_to_bytes(const RowPair* pairs, const CropLayout& layout, uint8_t* out) {
+    for (int row = 0; row < layout.rows; ++row) {
+        for (int part = 0; part < layout.parts; ++part) {
+            const int16_t* __restrict upper = pairs[row].upper + part * layout.apart;
+            const int16_t* __restrict lower = pairs[row].lower + part * layout.apart;
+            uint8_t* __restrict bytes = out + row * layout.rows_apart + part * layout.apart_in_crop;
+            for (int i = 0; i < layout.size; ++i) {
+                const int16_t sum = blended(upper[i], lower[i], pairs[row].upper_weight, pairs[row].lower_weight);
+                bytes[i] = static_cast<uint8_t>(((static_cast<int16_t>(sum + 128) >> 8) & 255) ^ 0x80);
+            }
         }
     }
 }
 
 // The same, not rounded.
-REIDKIT_KERNEL void blend_to_floats(const RowPair& rows, const RowParts& parts, const RowLevels& levels, float* out) {
-    for (int part = 0; part < parts.count; ++part) {
-        const int16_t* __restrict upper = rows.upper + part * parts.apart;
-        const int16_t* __restrict lower = rows.lower + part * parts.apart;
-        const float* __restrict scale = levels.scale + part * static_cast<ptrdiff_t>(parts.size);
-        const float* __restrict bias = levels.bias + part * static_cast<ptrdiff_t>(parts.size);
-        float* __restrict floats = out + part * parts.apart_in_crop;
-        for (int i = 0; i < parts.size; ++i) {
-            const int16_t sum = blended(upper[i], lower[i], rows.upper_weight, rows.lower_weight);
-            floats[i] = static_cast<float>(sum) * scale[i] + bias[i];
+REIDKIT_KERNEL void blend_to_floats(const RowPair* pairs, const CropLayout& layout, const RowLevels& levels,
+                                    float* out) {
+    for (int row = 0; row < layout.rows; ++row) {
+        for (int part = 0; part < layout.parts; ++part) {
+            const int16_t* __restrict upper = pairs[row].upper + part * layout.apart;
+            const int16_t* __restrict lower = pairs[row].lower + part * layout.apart;
+            const float* __restrict scale = levels.scale + part * static_cast<ptrdiff_t>(layout.size);
+            const float* __restrict bias = levels.bias + part * static_cast<ptrdiff_t>(layout.size);
+            float* __restrict floats = out + row * layout.rows_apart + part * layout.apart_in_crop;
+            for (int i = 0; i < layout.size; ++i) {
+                const int16_t sum = blended(upper[i], lower[i], pairs[row].upper_weight, pairs[row].lower_weight);
+                floats[i] = static_cast<float>(sum) * scale[i] + bias[i];
+            }
         }
     }
 }
@@ -134,17 +139,21 @@ REIDKIT_KERNEL void floats_to_halves(const float* __restrict floats, int count, 
 
 // blend_to_floats, and then a set's floats_to_halves.
 template <auto to_halves>
-REIDKIT_KERNEL void blend_to_halves(const RowPair& rows, const RowParts& parts, const RowLevels& levels, Half* out) {
+REIDKIT_KERNEL void blend_to_halves(const RowPair* pairs, const CropLayout& layout, const RowLevels& levels,
+                                    Half* out) {
     constexpr int at_once = 64;
     float floats[at_once];
-    for (int part = 0; part < parts.count; ++part) {
-        for (int begin = 0; begin < parts.size; begin += at_once) {
-            const ptrdiff_t from = part * parts.apart + begin,
-                            level = part * static_cast<ptrdiff_t>(parts.size) + begin;
-            const int size = std::min(at_once, parts.size - begin);
-            blend_to_floats({rows.upper + from, rows.lower + from, rows.upper_weight, rows.lower_weight},
-                            {1, size, size, size}, {levels.scale + level, levels.bias + level}, floats);
-            to_halves(floats, size, out + part * parts.apart_in_crop + begin);
+    for (int row = 0; row < layout.rows; ++row) {
+        for (int part = 0; part < layout.parts; ++part) {
+            for (int begin = 0; begin < layout.size; begin += at_once) {
+                const ptrdiff_t from = part * layout.apart + begin;
+                const ptrdiff_t level = part * static_cast<ptrdiff_t>(layout.size) + begin;
+                const int size = std::min(at_once, layout.size - begin);
+                const RowPair pair{pairs[row].upper + from, pairs[row].lower + from, pairs[row].upper_weight,
+                                   pairs[row].lower_weight};
+                blend_to_floats(&pair, {1, 1, size, 0, 0, 0}, {levels.scale + level, levels.bias + level}, floats);
+                to_halves(floats, size, out + row * layout.rows_apart + part * layout.apart_in_crop + begin);
+            }
         }
     }
 }

@@ -62,22 +62,26 @@ alignas(64) inline constexpr auto upper_bytes_avx512 = [] {
 }();
 
 // Parts end with a whole vector that may lie over the one before it.
-REIDKIT_AVX512 inline void blend_to_bytes_avx512(const RowPair& rows, const RowParts& parts, uint8_t* out) {
+REIDKIT_AVX512 inline void blend_to_bytes_avx512(const RowPair* pairs, const CropLayout& layout, uint8_t* out) {
     constexpr int lanes = 64;
-    if (parts.size < lanes) return Compiled<&blend_to_bytes>::avx512(rows, parts, out);
-    const __m512i up = _mm512_set1_epi16(rows.upper_weight), low = _mm512_set1_epi16(rows.lower_weight);
+    if (layout.size < lanes) return Compiled<&blend_to_bytes>::avx512(pairs, layout, out);
     const __m512i half = _mm512_set1_epi16(128), sign = _mm512_set1_epi8(-128);
     const __m512i places = _mm512_load_si512(upper_bytes_avx512.data());
-    const int count = parts.count, size = parts.size;
-    const ptrdiff_t apart = parts.apart, apart_in_crop = parts.apart_in_crop;
-    const int16_t *upper = rows.upper, *lower = rows.lower;
-    for (int part = 0; part < count; ++part, upper += apart, lower += apart, out += apart_in_crop) {
-        for (int i = 0; i < size; i += lanes) {
-            i = std::min(i, size - lanes);
-            const __m512i left = _mm512_add_epi16(blended_avx512(upper + i, lower + i, up, low), half);
-            const __m512i right = _mm512_add_epi16(blended_avx512(upper + i + 32, lower + i + 32, up, low), half);
-            const __m512i levels = _mm512_permutex2var_epi8(left, places, right);
-            _mm512_storeu_si512(out + i, _mm512_xor_si512(levels, sign));
+    const int rows = layout.rows, parts = layout.parts, size = layout.size;
+    const ptrdiff_t apart = layout.apart, apart_in_crop = layout.apart_in_crop, rows_apart = layout.rows_apart;
+    for (int row = 0; row < rows; ++row, out += rows_apart) {
+        const __m512i up = _mm512_set1_epi16(pairs[row].upper_weight);
+        const __m512i low = _mm512_set1_epi16(pairs[row].lower_weight);
+        const int16_t *upper = pairs[row].upper, *lower = pairs[row].lower;
+        uint8_t* bytes = out;
+        for (int part = 0; part < parts; ++part, upper += apart, lower += apart, bytes += apart_in_crop) {
+            for (int i = 0; i < size; i += lanes) {
+                i = std::min(i, size - lanes);
+                const __m512i left = _mm512_add_epi16(blended_avx512(upper + i, lower + i, up, low), half);
+                const __m512i right = _mm512_add_epi16(blended_avx512(upper + i + 32, lower + i + 32, up, low), half);
+                const __m512i levels = _mm512_permutex2var_epi8(left, places, right);
+                _mm512_storeu_si512(bytes + i, _mm512_xor_si512(levels, sign));
+            }
         }
     }
 }
@@ -105,38 +109,42 @@ REIDKIT_AVX512 inline void store_floats_avx512(__m256i values, const float* scal
 }
 
 template <Sink sink, class Value>
-REIDKIT_AVX512 inline void blend_avx512(const RowPair& rows, const RowParts& parts, const RowLevels& levels,
+REIDKIT_AVX512 inline void blend_avx512(const RowPair* pairs, const CropLayout& layout, const RowLevels& levels,
                                         Value* out) {
     constexpr int lanes = 32;
-    const __m512i up = _mm512_set1_epi16(rows.upper_weight), low = _mm512_set1_epi16(rows.lower_weight);
-    const int count = parts.count, size = parts.size;
-    const ptrdiff_t apart = parts.apart, apart_in_crop = parts.apart_in_crop;
-    const int16_t *upper = rows.upper, *lower = rows.lower;
-    const float *scale = levels.scale, *bias = levels.bias;
-    for (int part = 0; part < count; ++part) {
-        for (int i = 0; i < size; i += lanes) {
-            i = std::min(i, size - lanes);
-            const __m512i sums = blended_avx512(upper + i, lower + i, up, low);
-            const __m256i front = _mm512_maskz_extracti64x4_epi64(0xFF, sums, 0);
-            const __m256i back = _mm512_maskz_extracti64x4_epi64(0xFF, sums, 1);
-            store_floats_avx512<sink>(front, scale + i, bias + i, out + i);
-            store_floats_avx512<sink>(back, scale + i + 16, bias + i + 16, out + i + 16);
+    const int rows = layout.rows, parts = layout.parts, size = layout.size;
+    const ptrdiff_t apart = layout.apart, apart_in_crop = layout.apart_in_crop, rows_apart = layout.rows_apart;
+    for (int row = 0; row < rows; ++row, out += rows_apart) {
+        const __m512i up = _mm512_set1_epi16(pairs[row].upper_weight);
+        const __m512i low = _mm512_set1_epi16(pairs[row].lower_weight);
+        const int16_t *upper = pairs[row].upper, *lower = pairs[row].lower;
+        const float *scale = levels.scale, *bias = levels.bias;
+        Value* values = out;
+        for (int part = 0; part < parts; ++part, upper += apart, lower += apart, values += apart_in_crop) {
+            for (int i = 0; i < size; i += lanes) {
+                i = std::min(i, size - lanes);
+                const __m512i sums = blended_avx512(upper + i, lower + i, up, low);
+                const __m256i front = _mm512_maskz_extracti64x4_epi64(0xFF, sums, 0);
+                const __m256i back = _mm512_maskz_extracti64x4_epi64(0xFF, sums, 1);
+                store_floats_avx512<sink>(front, scale + i, bias + i, values + i);
+                store_floats_avx512<sink>(back, scale + i + 16, bias + i + 16, values + i + 16);
+            }
+            scale += size, bias += size;
         }
-        upper += apart, lower += apart, scale += size, bias += size, out += apart_in_crop;
     }
 }
 
 // Whole cache lines go past the caches: a batch of floats does not fit them, and writing a line without reading it
 // first takes half the time. Fence before others may look.
-REIDKIT_AVX512 inline void blend_to_floats_avx512(const RowPair& rows, const RowParts& parts, const RowLevels& levels,
-                                                  float* out) {
-    constexpr int lanes = 32;
-    const bool whole_lines =
-        reinterpret_cast<uintptr_t>(out) % 64 == 0 && parts.size % lanes == 0 && parts.apart_in_crop % 16 == 0;
-    const auto blend = parts.size < lanes ? &Compiled<&blend_to_floats>::avx512
-                       : whole_lines      ? &blend_avx512<Sink::past_caches, float>
-                                          : &blend_avx512<Sink::memory, float>;
-    blend(rows, parts, levels, out);
+REIDKIT_AVX512 inline void blend_to_floats_avx512(const RowPair* pairs, const CropLayout& layout,
+                                                  const RowLevels& levels, float* out) {
+    constexpr int lanes = 32, line = 16;
+    const bool whole_lines = reinterpret_cast<uintptr_t>(out) % 64 == 0 && layout.size % lanes == 0 &&
+                             layout.apart_in_crop % line == 0 && layout.rows_apart % line == 0;
+    const auto blend = layout.size < lanes ? &Compiled<&blend_to_floats>::avx512
+                       : whole_lines       ? &blend_avx512<Sink::past_caches, float>
+                                           : &blend_avx512<Sink::memory, float>;
+    blend(pairs, layout, levels, out);
 }
 
 REIDKIT_AVX512 inline void fence_avx512() { _mm_sfence(); }
@@ -152,11 +160,11 @@ REIDKIT_AVX512 inline void floats_to_halves_avx512(const float* floats, int coun
     }
 }
 
-REIDKIT_AVX512 inline void blend_to_halves_avx512(const RowPair& rows, const RowParts& parts, const RowLevels& levels,
-                                                  Half* out) {
-    const auto blend = parts.size < 32 ? &Compiled<&blend_to_halves<&floats_to_halves_avx512>>::avx512
-                                       : &blend_avx512<Sink::halves, Half>;
-    blend(rows, parts, levels, out);
+REIDKIT_AVX512 inline void blend_to_halves_avx512(const RowPair* pairs, const CropLayout& layout,
+                                                  const RowLevels& levels, Half* out) {
+    const auto blend = layout.size < 32 ? &Compiled<&blend_to_halves<&floats_to_halves_avx512>>::avx512
+                                        : &blend_avx512<Sink::halves, Half>;
+    blend(pairs, layout, levels, out);
 }
 
 }  // namespace reidkit

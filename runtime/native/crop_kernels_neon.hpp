@@ -41,40 +41,46 @@ REIDKIT_KERNEL int16x8_t blended_neon(const int16_t* upper, const int16_t* lower
 }
 
 // Parts end with a whole vector that may lie over the one before it.
-inline void blend_to_bytes_neon(const RowPair& rows, const RowParts& parts, uint8_t* out) {
+inline void blend_to_bytes_neon(const RowPair* pairs, const CropLayout& layout, uint8_t* out) {
     constexpr int lanes = 16;
-    if (parts.size < lanes) return blend_to_bytes(rows, parts, out);
-    const int16x8_t up = vdupq_n_s16(rows.upper_weight), low = vdupq_n_s16(rows.lower_weight);
-    for (int part = 0; part < parts.count; ++part) {
-        const int16_t *upper = rows.upper + part * parts.apart, *lower = rows.lower + part * parts.apart;
-        uint8_t* const bytes = out + part * parts.apart_in_crop;
-        for (int i = 0; i < parts.size; i += lanes) {
-            i = std::min(i, parts.size - lanes);
-            const int8x8_t left = vrshrn_n_s16(blended_neon(upper + i, lower + i, up, low), 8);
-            const int8x8_t right = vrshrn_n_s16(blended_neon(upper + i + 8, lower + i + 8, up, low), 8);
-            vst1q_u8(bytes + i, veorq_u8(vreinterpretq_u8_s8(vcombine_s8(left, right)), vdupq_n_u8(0x80)));
+    if (layout.size < lanes) return blend_to_bytes(pairs, layout, out);
+    for (int row = 0; row < layout.rows; ++row) {
+        const int16x8_t up = vdupq_n_s16(pairs[row].upper_weight), low = vdupq_n_s16(pairs[row].lower_weight);
+        for (int part = 0; part < layout.parts; ++part) {
+            const int16_t* const upper = pairs[row].upper + part * layout.apart;
+            const int16_t* const lower = pairs[row].lower + part * layout.apart;
+            uint8_t* const bytes = out + row * layout.rows_apart + part * layout.apart_in_crop;
+            for (int i = 0; i < layout.size; i += lanes) {
+                i = std::min(i, layout.size - lanes);
+                const int8x8_t left = vrshrn_n_s16(blended_neon(upper + i, lower + i, up, low), 8);
+                const int8x8_t right = vrshrn_n_s16(blended_neon(upper + i + 8, lower + i + 8, up, low), 8);
+                vst1q_u8(bytes + i, veorq_u8(vreinterpretq_u8_s8(vcombine_s8(left, right)), vdupq_n_u8(0x80)));
+            }
         }
     }
 }
 
-inline void blend_to_floats_neon(const RowPair& rows, const RowParts& parts, const RowLevels& levels, float* out) {
+inline void blend_to_floats_neon(const RowPair* pairs, const CropLayout& layout, const RowLevels& levels, float* out) {
     constexpr int lanes = 8;
-    if (parts.size < lanes) return blend_to_floats(rows, parts, levels, out);
-    const int16x8_t up = vdupq_n_s16(rows.upper_weight), low = vdupq_n_s16(rows.lower_weight);
-    for (int part = 0; part < parts.count; ++part) {
-        const int16_t *upper = rows.upper + part * parts.apart, *lower = rows.lower + part * parts.apart;
-        const float *scale = levels.scale + part * static_cast<ptrdiff_t>(parts.size),
-                    *bias = levels.bias + part * static_cast<ptrdiff_t>(parts.size);
-        float* const floats = out + part * parts.apart_in_crop;
-        for (int i = 0; i < parts.size; i += lanes) {
-            i = std::min(i, parts.size - lanes);
-            const int16x8_t sums = blended_neon(upper + i, lower + i, up, low);
-            const auto store = [&](int at, int32x4_t four) {  // a product and a sum, not fused: the bits of the others
-                const float32x4_t product = vmulq_f32(vcvtq_f32_s32(four), vld1q_f32(scale + at));
-                vst1q_f32(floats + at, vaddq_f32(product, vld1q_f32(bias + at)));
-            };
-            store(i, vmovl_s16(vget_low_s16(sums)));
-            store(i + 4, vmovl_high_s16(sums));
+    if (layout.size < lanes) return blend_to_floats(pairs, layout, levels, out);
+    for (int row = 0; row < layout.rows; ++row) {
+        const int16x8_t up = vdupq_n_s16(pairs[row].upper_weight), low = vdupq_n_s16(pairs[row].lower_weight);
+        for (int part = 0; part < layout.parts; ++part) {
+            const int16_t* const upper = pairs[row].upper + part * layout.apart;
+            const int16_t* const lower = pairs[row].lower + part * layout.apart;
+            const float* const scale = levels.scale + part * static_cast<ptrdiff_t>(layout.size);
+            const float* const bias = levels.bias + part * static_cast<ptrdiff_t>(layout.size);
+            float* const floats = out + row * layout.rows_apart + part * layout.apart_in_crop;
+            for (int i = 0; i < layout.size; i += lanes) {
+                i = std::min(i, layout.size - lanes);
+                const int16x8_t sums = blended_neon(upper + i, lower + i, up, low);
+                const auto store = [&](int at, int32x4_t four) {  // a product and a sum, not fused: as the others
+                    const float32x4_t product = vmulq_f32(vcvtq_f32_s32(four), vld1q_f32(scale + at));
+                    vst1q_f32(floats + at, vaddq_f32(product, vld1q_f32(bias + at)));
+                };
+                store(i, vmovl_s16(vget_low_s16(sums)));
+                store(i + 4, vmovl_high_s16(sums));
+            }
         }
     }
 }
