@@ -49,7 +49,7 @@ Status = Literal["runs", "builds", "bundle", "differs", "refused", "unavailable"
 
 STATUSES: Mapping[Status, str] = {
     "runs": "built, opened here, and as near to torch as its precision has to be",
-    "builds": "built; nothing here can run it, so the graph that it was built from was compared with torch",
+    "builds": "built; nothing here can run it, so its graph, or the saved program, was compared with torch",
     "bundle": "written with its recipe, to be built on the box it is for; the graph was compared with torch",
     "differs": "built and run, and too far from torch to be published",
     "refused": "not built",

@@ -1,4 +1,4 @@
-"""``python -m reidkit.calibration.benchmark FD ARTIFACT THREADS trusted|untrusted``: what `Contender` starts."""
+"""``python -m reidkit.calibration.benchmark FD ARTIFACT THREADS DEVICE trusted|untrusted``: what `Contender` starts."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from multiprocessing.connection import Connection
 
 from reidkit.calibration.benchmark.worker import serve
 
-descriptor, artifact, threads, trust = sys.argv[1:]
-serve(Connection(int(descriptor)), artifact, int(threads), trusted=trust == "trusted")
+descriptor, artifact, threads, device, trust = sys.argv[1:]
+serve(Connection(int(descriptor)), artifact, int(threads), device=device, trusted=trust == "trusted")

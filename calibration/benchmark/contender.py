@@ -29,11 +29,11 @@ class Contender:
         EngineFailure: here and in every method: its process died.
     """
 
-    def __init__(self, artifact: Path, *, threads: int, trusted: bool) -> None:
+    def __init__(self, artifact: Path, *, threads: int, device: str = "auto", trusted: bool) -> None:
         self._name = artifact.name
         self._pipe, theirs = Pipe()
         trust = "trusted" if trusted else "untrusted"
-        command = [sys.executable, "-m", _WORKER, str(theirs.fileno()), str(artifact), str(threads), trust]
+        command = [sys.executable, "-m", _WORKER, str(theirs.fileno()), str(artifact), str(threads), device, trust]
         begun = perf_counter()
         # What a library prints is nobody's JSON.
         self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdout=subprocess.DEVNULL)

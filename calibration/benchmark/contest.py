@@ -74,6 +74,7 @@ def measure(
     batches: Sequence[int] = (),
     rounds: int = 5,
     seconds: float = 2.0,
+    device: str = "auto",
     trusted: bool = False,
     on_turn: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Measured]:
@@ -85,7 +86,8 @@ def measure(
         batches: sizes to measure; by default each artifact's own.
         rounds: how often all take their turn, each round beginning with another one.
         seconds: for one figure, over all rounds.
-        trusted: as for `open_artifact`.
+        device: as for `open_artifact`.
+        trusted: likewise.
         on_turn: told after each turn how many are done, and of how many.
 
     Raises:
@@ -103,7 +105,10 @@ def measure(
         (path, count, batch): [] for path, count in contenders for batch in sizes[path]
     }
     with ExitStack() as stack:
-        running = {key: stack.enter_context(Contender(key[0], threads=key[1], trusted=trusted)) for key in contenders}
+        running = {
+            (path, count): stack.enter_context(Contender(path, threads=count, device=device, trusted=trusted))
+            for path, count in contenders
+        }
         done = 0
         for number in range(rounds):
             first = number % len(contenders)

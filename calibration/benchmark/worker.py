@@ -49,11 +49,11 @@ class Times:
     cpu_ms: float
 
 
-def serve(pipe: Connection, artifact: str, threads: int, *, trusted: bool) -> None:
+def serve(pipe: Connection, artifact: str, threads: int, *, device: str, trusted: bool) -> None:
     """Be a worker until the pipe is closed."""
     try:
         begun = perf_counter()
-        with open_artifact(artifact, threads=threads, trusted=trusted) as engine:
+        with open_artifact(artifact, device=device, threads=threads, trusted=trusted) as engine:
             ready = Ready(open_ms=1e3 * (perf_counter() - begun))
             engine.embed(_crops(engine, 1))
             pipe.send(ready)

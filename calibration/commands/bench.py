@@ -28,6 +28,7 @@ def _naturals(ctx: click.Context, parameter: click.Parameter, text: str | None) 
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--batch", callback=_naturals, help="Batch sizes, such as 1,8.  [default: each artifact's own]")
 @click.option("--threads", callback=_naturals, help="Thread counts, such as 1,2.  [default: 1, 2, 4 … all]")
+@click.option("--device", default="auto", show_default=True, help="As for reid-track.")
 @click.option("--seconds", type=FiniteRange(min=0, max=3600), default=2, show_default=True, help="For each figure.")
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="How often all take their turn."
@@ -42,6 +43,7 @@ def bench(
     artifacts: tuple[Path, ...],
     batch: tuple[int, ...],
     threads: tuple[int, ...],
+    device: str,
     seconds: float,
     rounds: int,
     auto: bool,
@@ -52,7 +54,8 @@ def bench(
     """Measure ARTIFACTS on this box: latency, throughput, memory, start-up and size.
 
     Each runs in a process of its own, and they take turns. The medians are kept for reid-models --recommend
-    --budget-ms. Times are the clock's, but for CPU ms, of all threads, in which other work does not count.
+    --budget-ms, unless --device names another than auto. Times are the clock's, but for CPU ms, of all threads, in
+    which other work does not count.
     """
     if auto:
         expect_one_network([read_artifact(path)[0] for path in artifacts])
@@ -69,19 +72,22 @@ def bench(
             batches=batch,
             rounds=rounds,
             seconds=seconds,
+            device=device,
             trusted=trust,
             on_turn=lambda done, of: line.write(f"turn {done} of {of}"),
         )
     choices = choose(measured, people=people) if auto else []
-    record_latencies(latencies_of(measured))
+    if device == "auto":
+        record_latencies(latencies_of(measured))
     if as_json:
         print_json(
             {
                 "machine": this_machine(),
                 "load": load,
+                "device": device,
                 "artifacts": [_report(each) for each in measured],
                 "auto": {"people": people, "choices": [asdict(choice) for choice in choices]} if auto else None,
-                "recorded": str(latencies_file()),
+                "recorded": str(latencies_file()) if device == "auto" else None,
             }
         )
     else:

@@ -165,6 +165,13 @@ def test_senseless_arguments_are_usage_errors(artifact: Path, argument: str) -> 
     assert run(artifact, argument).exit_code == 2
 
 
+def test_a_device_is_handed_on_and_its_times_are_not_kept(artifact: Path) -> None:
+    report = report_of(artifact, "--device", "cpu")
+    assert (report["device"], report["recorded"]) == ("cpu", None)
+    result = run(artifact, "--device", "abacus")
+    assert (result.exit_code, "abacus" in result.stderr) == (1, True)
+
+
 def measured(name: str, **milliseconds: float) -> Measured:
     """An artifact as if it took so long: ``b8t2=9.0`` for a batch of 8 with two threads."""
     tiny = read_artifact(TINY)[0]
