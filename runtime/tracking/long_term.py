@@ -91,6 +91,10 @@ class EmbeddingRings:
         return slot
 
 
+_MOST_GROWTH = 1.6
+"""How much taller or shorter a person may come back."""
+
+
 def reachable(
     seen: Array, predicted: Array, measured: Array, frames_lost: Indices, *, max_speed: float, frame_rate: float
 ) -> NDArray[np.bool_]:
@@ -106,10 +110,10 @@ def reachable(
     """
     height = seen[:, None, 3]
     distance = np.minimum(_steps_apart(seen, measured), _steps_apart(predicted, measured))
-    growth = np.log(measured[:, 3] / height)
-    seconds = frames_lost[:, None] / frame_rate
-    near: NDArray[np.bool_] = (distance <= height * (0.5 + max_speed * seconds)) & (np.abs(growth) <= np.log(1.6))
-    return near
+    near: NDArray[np.bool_] = distance <= height * (0.5 + max_speed * frames_lost[:, None] / frame_rate)
+    # A filter may have shrunk somebody to nothing and beyond: nobody is as tall as that.
+    alike = (measured[:, 3] <= _MOST_GROWTH * height) & (height <= _MOST_GROWTH * measured[:, 3])
+    return near & alike
 
 
 def at_border(boxes: Array, *, width: int, height: int) -> NDArray[np.bool_]:

@@ -260,6 +260,17 @@ def test_a_stranger_is_not_recognised(shift: float, embedding: np.ndarray, why: 
     assert tracker.appearance.recognised == 0, why
 
 
+def test_who_was_shrunk_to_nothing_is_not_recognised() -> None:
+    tracker = BotSort(BotSortConfig(long_term_min_cosine=0.5, long_term_lost_frames=0, min_iou_for_appearance=0))
+    large, small, none = [[0, 0, 64, 64]], [[0, 0, 8, 8]], np.zeros((0, 4))
+    tracker.update(large, [0.7], embeddings=EYE[:1])
+    tracker.update(none, [])
+    for face in (0, 1, 0):  # the filter overshoots, beyond a height of zero
+        tracker.update(small, [0.7], embeddings=EYE[[face]])
+        tracker.update(none, [])
+    assert tracker.appearance.recognised == 0
+
+
 def test_look_alikes_stay_strangers() -> None:
     tracker = long_term()
     update(tracker, 0, 100, 900, embeddings=EYE[[0, 0, 3]])
