@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from reidkit.runtime.errors import ExportFailure
 
+_NOTHING = 1e-6
+
 
 def signature(size: int) -> str:
     """Name of the signature for so many crops."""
@@ -83,7 +85,18 @@ def full_int8(model: bytes, crops: NDArray[np.uint8], *, size: int) -> bytes:
     whole = np.concatenate([crops, crops[: -len(crops) % size]])  # a fixed batch is filled up with the first crops
     batches = [{"args_0": whole[start : start + size]} for start in range(0, len(whole), size)]
     calibrator.calibrate({signature(size): batches}, recipes)
-    return _rewritten(model, recipes, ranges=_for_every_signature(model, calibrator.get_model_qsvs(), size))
+    ranges = {name: _scalable(seen) for name, seen in calibrator.get_model_qsvs().items()}
+    return _rewritten(model, recipes, ranges=_for_every_signature(model, ranges, size))
+
+
+def _scalable(seen: dict[str, Any]) -> dict[str, Any]:
+    """The extremes of a tensor; of one that was zero on all crops, a gate that never opened, 0 and 1.
+
+    XNNPACK (ai-edge-litert 2.3) refuses a whole model for a scale that is next to nothing beside another.
+    """
+    if max(np.abs(seen["min"]).max(), np.abs(seen["max"]).max()) > _NOTHING:
+        return seen
+    return {**seen, "min": np.zeros_like(seen["min"]), "max": np.ones_like(seen["max"])}
 
 
 def _for_every_signature(model: bytes, ranges: dict[str, Any], size: int) -> dict[str, Any]:
