@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
@@ -24,6 +23,7 @@ from reidkit.calibration.quantization import Layout
 from reidkit.runtime.artifact.manifest import Batch
 from reidkit.runtime.errors import ExportFailure, InvalidInput, MissingDependency, ReidkitError
 from reidkit.targets._litert_quantizer import dynamic_int8, full_int8, halved, signature
+from reidkit.targets._litert_ways import fittest, seconds
 from reidkit.targets.target import (
     BuildJob,
     BuiltEngine,
@@ -35,7 +35,6 @@ from reidkit.targets.target import (
 )
 
 _LIBRARIES = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert")
-_RUNS = 5
 
 _CONVERTED: WeakKeyDictionary[Any, dict[tuple[int, ...], bytes]] = WeakKeyDictionary()
 """Models by the program of their smallest batch, and by their sizes."""
@@ -58,9 +57,9 @@ class LiteRtTarget:
     file and computes in that: the file is smaller, the engine no faster.
 
     int8 comes in two ways, of which the option ``int8`` names one; without it both are built, and of those that LiteRT
-    runs here the faster is kept. *full*: weights and activations are integers, on scales that calibration crops gave.
-    *dynamic*: weights are, and activations become so for each product; it takes no crops. Which is faster is the
-    network's affair, by a factor: full for OSNet, dynamic for ConvNeXt.
+    runs here and that keep the embeddings the faster is taken. *full*: weights and activations are integers, on scales
+    that calibration crops gave. *dynamic*: weights are, and activations become so for each product; it takes no crops.
+    Which is faster is the network's affair, by a factor: full for OSNet, dynamic for ConvNeXt.
     """
 
     name = "litert"
@@ -91,6 +90,7 @@ class LiteRtTarget:
             raise MissingDependency("litert-torch", extra="litert-export", purpose="Target litert") from error
         if job.program is None:
             raise InvalidInput("target litert is built from a program of torch, none was given")
+        size = _sizes(job.batch)[0]
         try:
             with _quietly():
                 model = _converted(job.program, job.batch)
@@ -98,11 +98,11 @@ class LiteRtTarget:
                 if job.precision is Precision.FP16:
                     model = halved(model)
                 elif is_int8:
-                    ways = _in_integers(model, crops, size=_sizes(job.batch)[0])
-                    computes = {} if way else _unable(ways)
-                    way = way or min(ways, key=lambda way: _seconds(ways[way]))
-                    model, computes = ways[way], {"int8": way, **computes}
-                _seconds(model)
+                    ways, taken, against = _in_integers(model, crops, size=size), way or "dynamic", dict[str, str]()
+                    if way is None and crops is not None:
+                        taken, against = fittest(ways, model, crops, size=size)
+                    model, computes = ways[taken], {"int8": taken, **against}
+                seconds(model)
         except ReidkitError:
             raise
         except Exception as error:  # of torch, jax, MLIR and LiteRT, which have no base of their own
@@ -165,38 +165,6 @@ def _in_integers(model: bytes, crops: NDArray[np.uint8] | None, *, size: int) ->
     if crops is not None:
         ways["full"] = full_int8(model, crops, size=size)
     return ways
-
-
-def _unable(ways: dict[str, bytes]) -> dict[str, str]:
-    """Take out of the ways those that LiteRT does not run here, unless it runs none; what it said of them, by name."""
-    told = {f"int8 {way}": reason for way, model in ways.items() if (reason := _refusal(model))}
-    if len(told) < len(ways):
-        for name in told:
-            del ways[name.removeprefix("int8 ")]
-    return told
-
-
-def _refusal(model: bytes) -> str:
-    """What LiteRT has against a model, nothing if it runs it."""
-    try:
-        _seconds(model)
-    except RuntimeError as error:
-        return f"not run by LiteRT: {str(error).strip()[-200:]}"
-    return ""
-
-
-def _seconds(model: bytes) -> float:
-    """How long LiteRT takes on one thread for its smallest batch, at best."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=model, num_threads=1)
-    interpreter.allocate_tensors()
-    took = []
-    for _ in range(_RUNS):
-        started = time.perf_counter()
-        interpreter.invoke()
-        took.append(time.perf_counter() - started)
-    return min(took)
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ from reidkit.runtime.engines import Engine, open_artifact  # noqa: E402
 from reidkit.runtime.errors import ArtifactInvalid, ExportFailure, InvalidInput  # noqa: E402
 from reidkit.targets import BuildJob, Precision, find_target  # noqa: E402
 from reidkit.targets._litert_quantizer import dynamic_int8, full_int8, halved  # noqa: E402
+from reidkit.targets._litert_ways import fittest  # noqa: E402
 
 CARD = find_backbone("osnet_x0_25")
 CROPS = 40
@@ -156,6 +157,20 @@ def test_int8_is_built_in_the_way_that_is_asked_for_or_in_the_faster(tmp_path: P
         found[asked] = find_target("litert").build(job).toolchain["int8"]
     assert found.pop(None) in ("full", "dynamic")
     assert all(asked == built for asked, built in found.items())
+
+
+@pytest.mark.slow
+def test_the_way_that_keeps_no_embeddings_or_does_not_run_is_not_taken(artifact: Path, crops: np.ndarray) -> None:
+    whole = (artifact / "engine.tflite").read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the quantizer, about the memory it takes
+        blind = full_int8(whole, np.zeros_like(crops[:2]), size=1)  # scales of black pictures
+    ways = {"blind": blind, "dynamic": dynamic_int8(whole), "torn": whole[: len(whole) // 2]}
+    taken, against = fittest(ways, whole, crops, size=1)
+    assert taken == "dynamic"
+    assert against.keys() == {"int8 blind", "int8 torn"}
+    assert "cosine" in against["int8 blind"]
+    assert fittest({"blind": blind}, whole, crops, size=1)[0] == "blind"
 
 
 def test_only_full_int8_takes_crops(tmp_path: Path) -> None:
