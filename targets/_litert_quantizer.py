@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from reidkit.runtime.errors import ExportFailure
 
 _NOTHING = 1e-6
+_IN_FLOAT = ("ADD", "MUL", "MEAN", "LOGISTIC")
+"""Next to no work, and rounding a sum rounds what all layers add to: OSNet x0.5's 1 % quantile goes from 0.967 to 0.979."""
 
 
 def signature(size: int) -> str:
@@ -58,7 +60,7 @@ def dynamic_int8(model: bytes) -> bytes:
 
 
 def full_int8(model: bytes, crops: NDArray[np.uint8], *, size: int) -> bytes:
-    """The model with 8-bit weights and activations; the embeddings leave in float32.
+    """The model with 8-bit weights and activations; sums, gates and the embeddings are float32.
 
     Scales span the smallest to the largest value that was seen. The quantizer's own choice, a moving average of each
     crop's extremes, cuts too much off: it leaves an OSNet x0.25 a median cosine of 0.946, the extremes 0.993.
@@ -80,7 +82,8 @@ def full_int8(model: bytes, crops: NDArray[np.uint8], *, size: int) -> bytes:
 
     recipes = RecipeManager()
     recipes.load_quantization_recipe(recipe.static_wi8_ai8())
-    recipes.add_quantization_config(".*", TFLOperationName.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    for operator in (*_IN_FLOAT, "OUTPUT"):
+        recipes.add_quantization_config(".*", TFLOperationName[operator], algorithm_key=AlgorithmName.NO_QUANTIZE)
     calibrator = Calibrator(model, num_threads=os.cpu_count() or 1, qsv_update_func=min_max_update)
     whole = np.concatenate([crops, crops[: -len(crops) % size]])  # a fixed batch is filled up with the first crops
     batches = [{"args_0": whole[start : start + size]} for start in range(0, len(whole), size)]
