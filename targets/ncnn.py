@@ -12,7 +12,8 @@ from typing import Literal
 from reidkit.calibration.quantization import Layout
 from reidkit.runtime.engines.ncnn import load_network
 from reidkit.runtime.errors import ExportFailure, MissingDependency
-from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, refuse_precision
+from reidkit.targets._ncnn_quantizer import int8
+from reidkit.targets.target import NO_OPTIONS, BuildJob, BuiltEngine, Precision, calibration_crops, refuse_precision
 
 _EXTRAS = {"ncnn": "ncnn", "pnnx": "ncnn-export", "onnx": "ncnn-export"}
 
@@ -21,13 +22,13 @@ class NcnnTarget:
     """`Target` for small ARM boxes, and any other processor.
 
     In fp16 weights, and activations where the processor converts them, are stored in half precision and multiplied in
-    float32. There is no int8: ncnn's quantiser is a program that no wheel brings.
+    float32. In int8 products are integers, but those of a single pixel; the rest is float32.
     """
 
     name = "ncnn"
     engine = "ncnn"
     consumes: Literal["onnx", "exported_program"] = "onnx"
-    precisions = frozenset({Precision.FP32, Precision.FP16})
+    precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint = frozenset({Precision.FP16})
     int8_layout: Layout | None = None
     options = NO_OPTIONS
@@ -46,9 +47,12 @@ class NcnnTarget:
         import ncnn
 
         half = job.precision is Precision.FP16
+        crops = calibration_crops(job) if job.precision is Precision.INT8 else None
         with TemporaryDirectory(dir=job.folder) as scratch:  # for the dozen files that pnnx writes
             structure, weights = _convert(_for_one_crop(job.onnx_path, Path(scratch) / "engine.onnx"), half=half)
         try:
+            if crops is not None:
+                structure, weights = int8(ncnn, structure, weights, crops)
             load_network(ncnn, structure, weights, half=half)
         except ValueError as error:
             raise ExportFailure(f"ncnn {ncnn.__version__} refuses the graph: {error}") from error

@@ -16,7 +16,7 @@ from reidkit.runtime.engines.engine import EngineBase
 from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput, MissingDependency
 
 
-def load_network(ncnn: ModuleType, structure: bytes, weights: bytes, *, half: bool) -> Any:
+def load_network(ncnn: ModuleType, structure: bytes, weights: bytes, *, half: bool, keep_all: bool = False) -> Any:
     """An ``ncnn.Net``, to be run in any number of threads, each crop in one.
 
     Args:
@@ -25,6 +25,7 @@ def load_network(ncnn: ModuleType, structure: bytes, weights: bytes, *, half: bo
         weights: content of the ``.bin`` file.
         half: keep weights and activations in float16 where the processor converts them. Always said to ncnn, which
             else does so, and on ARM computes in float16 too, for a float32 network. Computed is in float32.
+        keep_all: keep every tensor, to be asked for after the one that is given, instead of the last ones.
 
     Raises:
         ValueError: ncnn does not take them; it says more on stderr.
@@ -34,6 +35,7 @@ def load_network(ncnn: ModuleType, structure: bytes, weights: bytes, *, half: bo
     options.num_threads = 1
     options.use_vulkan_compute = options.use_bf16_storage = options.use_fp16_arithmetic = False
     options.use_fp16_packed = options.use_fp16_storage = half
+    options.lightmode = not keep_all
     text = structure.decode()
     layers = {line.split()[0] for line in text.splitlines()[2:] if line.strip()}
     if unknown := sorted(layer for layer in layers if ncnn.layer_to_index(layer) < 0):
@@ -63,9 +65,9 @@ class NcnnEngine(EngineBase):
         if device not in ("auto", "cpu"):
             raise InvalidInput(f"the ncnn engine has no device '{device}'", remedy="use auto or cpu")
         built = self.manifest.precision.built
-        if built not in ("fp32", "fp16"):
+        if built not in ("fp32", "fp16", "int8"):
             raise ArtifactInvalid(
-                f"{self.manifest.name} was built in {built}, this engine computes in fp32 and fp16",
+                f"{self.manifest.name} was built in {built}, this engine computes in fp32, fp16 and int8",
                 remedy="export it again, or install a newer reidkit",
             )
         structure_file = self.manifest.engine_file

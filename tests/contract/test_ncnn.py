@@ -18,9 +18,10 @@ onnx = pytest.importorskip("onnx", reason="exporting needs the extra 'export'")
 from small_networks import SMALL  # noqa: E402
 
 from reidkit.calibration.crops import find_crops, read_crops  # noqa: E402
+from reidkit.calibration.gates import compare_embeddings  # noqa: E402
 from reidkit.calibration.street import render_crops  # noqa: E402
 from reidkit.export.backbones import find_backbone  # noqa: E402
-from reidkit.export.onnx import CropEmbedder  # noqa: E402
+from reidkit.export.onnx import CropEmbedder, write_onnx  # noqa: E402
 from reidkit.export.originals import trained_original  # noqa: E402
 from reidkit.export.originals.backbone import LoadedBackbone, trained_backbone  # noqa: E402
 from reidkit.export.pipeline import ExportJob, export  # noqa: E402
@@ -28,6 +29,7 @@ from reidkit.runtime.artifact.manifest import Batch, PrecisionInfo, Weights  # n
 from reidkit.runtime.engines import Engine, open_artifact  # noqa: E402
 from reidkit.runtime.errors import ArtifactInvalid, ExportFailure, MissingDependency  # noqa: E402
 from reidkit.targets import BuildJob, Precision, find_target  # noqa: E402
+from reidkit.targets._ncnn_quantizer import int8  # noqa: E402
 
 TARGET = find_target("ncnn")
 if reason := TARGET.available():
@@ -93,6 +95,57 @@ def test_every_family_converts_and_agrees(name: str, tmp_path: Path) -> None:
     assert parity.norm_ratio_max_deviation <= 1e-4
 
 
+@pytest.mark.slow
+def test_int8_keeps_people_apart_in_a_third_of_the_size(
+    real: tuple[np.ndarray, np.ndarray], shared_data: Path, tmp_path: Path
+) -> None:
+    crops, expected = real
+    asked = ExportJob(
+        original=partial(trained_original, CARD, None),
+        target="ncnn",
+        precision=Precision.INT8,
+        output=tmp_path,
+        calibration=shared_data / "reid_crops" / "market_train",
+    )
+    artifact = export(asked).artifact
+    with open_artifact(artifact) as engine:
+        parity = compare_embeddings(expected, engine.embed(crops, normalize=False))
+    assert parity.cosine_p01 is not None
+    assert parity.cosine_p01 >= 0.98
+    assert (artifact / "engine.bin").stat().st_size < 300_000  # 800,000 in float32
+    assert " 8=1" in (artifact / "engine.param").read_text()
+
+
+@pytest.mark.parametrize("name", ["clip", "convnext"])
+def test_int8_is_refused_where_the_products_are_of_another_kind(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    small = replace(CARD.preprocessing, height=64, width=32)
+    write_onnx(CropEmbedder(SMALL[name](), small), tmp_path / "graph.onnx")
+    crops = np.zeros((1, 3, 64, 32), np.uint8)
+    batch = Batch(dynamic=True, max=4, buckets=[])
+    asked = BuildJob(
+        onnx_path=tmp_path / "graph.onnx", folder=tmp_path, precision=Precision.INT8, batch=batch, calibration=crops
+    )
+    with pytest.raises(ExportFailure, match="as a Gemm, which is not quantised here"):
+        TARGET.build(asked)
+
+
+def test_int8_is_the_nearest_of_255_levels(tmp_path: Path) -> None:
+    """Weights and scales as ncnn will read them, beside those of the float network."""
+    TARGET.build(job(tmp_path, tiny_onnx(Tiny())))
+    structure, weights = ((tmp_path / f"engine.{kind}").read_bytes() for kind in ("param", "bin"))
+    crops = render_crops(4, seed=1, height=HEIGHT, width=WIDTH).transpose(0, 3, 1, 2)
+    told, content = int8(pytest.importorskip("ncnn"), structure, weights, crops)
+    assert told.count(b" 8=1") == 2
+    begin, outputs, count = 6 * 4 + 4, 8, 216  # behind mean and deviation; the first convolution, without bias
+    whole = np.frombuffer(weights, "<f4", count, begin).reshape(outputs, -1)
+    integers = np.frombuffer(content, np.int8, count, begin).reshape(outputs, -1)
+    scales = np.frombuffer(content, "<f4", outputs, begin + count)
+    assert content[begin - 4 : begin] == (0x000D4B38).to_bytes(4, "little")
+    np.testing.assert_array_equal(np.abs(integers).max(axis=1), 127)
+    assert (np.abs(integers / scales[:, None] - whole) <= 0.5001 / scales[:, None]).all()
+
+
 def test_half_precision_makes_the_file_smaller(tmp_path: Path) -> None:
     sizes = {}
     for precision in BOUNDS:
@@ -135,7 +188,7 @@ def test_another_precision_is_refused(tmp_path: Path) -> None:
     folder = altered(
         tiny_artifact(tmp_path, Tiny(target="ncnn")), precision=PrecisionInfo(requested="bf16", built="bf16")
     )
-    with pytest.raises(ArtifactInvalid, match="built in bf16, this engine computes in fp32 and fp16"):
+    with pytest.raises(ArtifactInvalid, match="built in bf16, this engine computes in fp32, fp16 and int8"):
         open_artifact(folder)
 
 

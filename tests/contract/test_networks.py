@@ -67,6 +67,9 @@ class Built:
     reference: np.ndarray
 
 
+WITHOUT = {(network, "ncnn", Precision.INT8) for network in ("clip", "convnext")}
+"""Refused, see tests/contract/test_ncnn.py."""
+
 CASES = [
     Case(network, target, precision)
     for network in (TRAINED, *SMALL)  # outermost: pytest goes through them in this order, and each is converted once
@@ -74,6 +77,7 @@ CASES = [
     for precision in Precision
     if precision in find_target(target).precisions
     if network == TRAINED or target in SOON or trials(0, 1)
+    if (network, target, precision) not in WITHOUT
 ]
 
 
