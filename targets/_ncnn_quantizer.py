@@ -71,7 +71,7 @@ def int8(ncnn: ModuleType, structure: bytes, weights: bytes, crops: NDArray[np.u
         crops: (N, 3, H, W) to calibrate with.
 
     Raises:
-        ExportFailure: the network has other layers with weights, or ncnn fails on a crop.
+        ExportFailure: the network has other layers with weights or nothing to quantise, or ncnn fails on a crop.
     """
     lines = structure.decode().splitlines()
     layers = [_layer(line) for line in lines[_HEADER_LINES:] if line.strip()]
@@ -79,6 +79,11 @@ def int8(ncnn: ModuleType, structure: bytes, weights: bytes, crops: NDArray[np.u
     products = [layer for layer in layers if layer.kind in _PRODUCTS]
     largest = _observed(ncnn, structure, weights, {layer.takes[0] for layer in products}, crops)
     chosen = {layer.name for layer in products if largest.get(layer.takes[0], 0.0) > 0}
+    if not chosen:
+        raise ExportFailure(
+            "ncnn has nothing to quantise: no product takes more than zeros, or more than a single pixel",
+            remedy="export with --precision fp16, or calibrate with other crops",
+        )
     written = [_in_int8(layer, largest[layer.takes[0]]) if layer.name in chosen else layer.raw for layer in layers]
     text = "\n".join([*lines[:_HEADER_LINES], *(layer.line() for layer in layers), ""])
     return text.encode(), b"".join(written)

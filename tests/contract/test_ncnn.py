@@ -130,6 +130,15 @@ def test_int8_is_refused_where_the_products_are_of_another_kind(name: str, tmp_p
         TARGET.build(asked)
 
 
+def test_int8_of_nothing_is_refused_and_not_float_by_another_name(tmp_path: Path) -> None:
+    TARGET.build(job(tmp_path, tiny_onnx(Tiny())))
+    structure, weights = ((tmp_path / f"engine.{kind}").read_bytes() for kind in ("param", "bin"))
+    # Mean and deviation are all its weights then.
+    nothing = structure.replace(b"Convolution ", b"ReLU        ").replace(b"InnerProduct ", b"ReLU         ")
+    with pytest.raises(ExportFailure, match="ncnn has nothing to quantise"):
+        int8(pytest.importorskip("ncnn"), nothing, weights[:24], np.zeros((1, 3, HEIGHT, WIDTH), np.uint8))
+
+
 def test_int8_is_the_nearest_of_255_levels(tmp_path: Path) -> None:
     """Weights and scales as ncnn will read them, beside those of the float network."""
     TARGET.build(job(tmp_path, tiny_onnx(Tiny())))
