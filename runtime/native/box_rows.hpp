@@ -44,42 +44,59 @@ class BoxRows {
               row_of_yuv(compiled_for<&reidkit::row_of_yuv>(set)) {}
     };
 
-    BoxRows(const Frame& frame, const Box& box, int readable, const Kernels& kernels, std::vector<uint8_t>& memory)
-        : frame_(frame), box_(box), prefetcher_(frame, box), kernels_(kernels), memory_(memory) {
-        in_place_ = frame.kind == Pixels::interleaved && 3 * box.width() >= readable;
-        memory.resize(std::max(readable, 3 * box.width()));
+    // `held`: a row stays until as many others were asked for.
+    BoxRows(const Frame& frame, const Box& box, int readable, int held, const Kernels& kernels,
+            std::vector<uint8_t>& memory)
+        : frame_(frame),
+          box_(box),
+          prefetcher_(frame, box),
+          kernels_(kernels),
+          memory_(memory),
+          in_place_(frame.kind == Pixels::interleaved && 3 * box.width() >= readable),
+          held_(held),
+          room_(std::max(readable, 3 * box.width())) {
+        memory.resize(static_cast<size_t>(held) * room_);
     }
 
-    // Row y of the box, valid until the next call. Rows are asked for from top to bottom.
+    // Rows up to y will be asked for next, from top to bottom.
+    void reach(int y) { prefetcher_.reach(y); }
+
+    // Row y of the box.
     const uint8_t* operator()(int y) {
-        prefetcher_.reach(y);
         const uint8_t* row = frame_.at(box_.top + y, box_.left);
-        if (in_place_) return row;
+        return in_place_ ? row : copied(row, y);
+    }
+
+  private:
+    const uint8_t* copied(const uint8_t* row, int y) {
+        uint8_t* const copy = memory_.data() + next_ * static_cast<ptrdiff_t>(room_);
+        next_ = next_ + 1 < held_ ? next_ + 1 : 0;
         switch (frame_.kind) {
             case Pixels::interleaved:
-                std::copy_n(row, 3 * box_.width(), memory_.data());
+                std::copy_n(row, 3 * box_.width(), copy);
                 break;
             case Pixels::grey:
-                kernels_.row_of_grey(row, box_.width(), memory_.data());
+                kernels_.row_of_grey(row, box_.width(), copy);
                 break;
             case Pixels::yuv420:
                 const int pair_row = (box_.top + y) / 2;
                 const ptrdiff_t pair = box_.left / 2 * frame_.chroma_step;
                 kernels_.row_of_yuv(row, frame_.u + pair_row * frame_.u_row_bytes + pair,
                                     frame_.v + pair_row * frame_.v_row_bytes + pair, frame_.chroma_step, box_.left % 2,
-                                    frame_.matrix, box_.width(), memory_.data());
+                                    frame_.matrix, box_.width(), copy);
                 break;
         }
-        return memory_.data();
+        return copy;
     }
 
-  private:
     const Frame& frame_;
     const Box& box_;
     RowPrefetcher prefetcher_;
     const Kernels& kernels_;
     std::vector<uint8_t>& memory_;
-    bool in_place_;
+    const bool in_place_;
+    const int held_, room_;
+    int next_ = 0;  // place of the next copy
 };
 
 }  // namespace reidkit

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
@@ -112,34 +113,33 @@ class CropCutter {
         row_pairs_.plan(box.height(), inset.height);
         stretcher_.plan(box.width(), inset.width, format.planar, format.swap_colors);
         if constexpr (!std::is_same_v<Value, uint8_t>) levels_.plan(format, inset.width, 1.0F / 256, 128);
-        BoxRows source(frame, box, stretcher_.readable(), kernels_.box_rows, source_row_);
+        BoxRows source(frame, box, stretcher_.readable(), 2 * rows_at_once, kernels_.box_rows, source_rows_);
 
+        // Row y of the box, stretched: those that rows_at_once rows of the crop are made of have places of their own.
         const ptrdiff_t row_size = stretcher_.row_size();
-        stretched_.resize(slots * static_cast<size_t>(row_size));
-        struct {
-            int y = -1;
-            int16_t* samples = nullptr;
-        } newest, before;
-        int next_slot = 0;
-        // Rows are asked for in rising order, pair by pair, so only the last two are ever asked for again.
-        const auto stretched_row = [&](int y) -> const int16_t* {
-            if (y == before.y) return before.samples;
-            if (y != newest.y) {
-                before = newest;
-                newest = {y, stretched_.data() + next_slot * row_size};
-                next_slot = (next_slot + 1) % slots;
-                stretcher_(source(y), newest.samples);
-            }
-            return newest.samples;
+        const int places = std::bit_ceil(static_cast<unsigned>(row_pairs_.span(rows_at_once)));
+        stretched_.resize(places * static_cast<size_t>(row_size));
+        const auto stretched = [row_size, last = places - 1, all = stretched_.data()](int y) {
+            return all + (y & last) * row_size;
         };
         RowPair pairs[rows_at_once];
+        RowToStretch fresh[2 * rows_at_once];
+        int newest = -1;
         for (int top = 0; top < inset.height; top += rows_at_once) {
             const int rows = std::min(rows_at_once, inset.height - top);
+            source.reach(row_pairs_.seconds[top + rows - 1]);
+            int count = 0;
             for (int row = 0; row < rows; ++row) {
-                const int y = top + row;
-                pairs[row] = {stretched_row(row_pairs_.firsts[y]), stretched_row(row_pairs_.seconds[y]),
-                              row_pairs_.first_weights[y], row_pairs_.second_weights[y]};
+                const int first = row_pairs_.firsts[top + row], second = row_pairs_.seconds[top + row];
+                for (const int y : {first, second}) {
+                    if (y <= newest) continue;
+                    fresh[count++] = {source(y), stretched(y)};
+                    newest = y;
+                }
+                pairs[row] = {stretched(first), stretched(second), row_pairs_.first_weights[top + row],
+                              row_pairs_.second_weights[top + row]};
             }
+            stretcher_(fresh, count);
             const CropLayout layout{rows, out.parts, out.part_size, stretcher_.pitch(), out.apart, out.rows_apart};
             blend(pairs, layout, out.part(top, 0));
         }
@@ -163,7 +163,7 @@ class CropCutter {
         row_taps_.plan(format.filter, box.height(), inset.height, tap_weight_bits<Row>);
         column_taps_.plan(format.filter, box.width(), inset.width, tap_weight_bits<Row>);
         if constexpr (!std::is_same_v<Value, uint8_t>) levels_.plan(format, inset.width, 1, 0);
-        BoxRows source(frame, box, 3 * box.width() + 1, kernels_.box_rows, source_row_);
+        BoxRows source(frame, box, 3 * box.width() + 1, 1, kernels_.box_rows, source_rows_);
 
         const int held = row_taps_.count, row_values = 3 * inset.width;
         const size_t row_size = (row_values + summed_at_once - 1) / summed_at_once * summed_at_once;
@@ -174,6 +174,7 @@ class CropCutter {
         for (int y = 0; y < inset.height; ++y) {
             const int first = row_taps_.firsts[y];
             for (next = std::max(next, first); next < first + held; ++next) {
+                source.reach(next);
                 taps.sum_columns(source(next), column_taps_.firsts.data(), column_taps_.weights.data(),
                                  column_taps_.count, inset.width,
                                  channels_of(format, inset.width, ring.data() + next % held * row_size));
@@ -261,14 +262,14 @@ class CropCutter {
     };
 
     // Rows of the crop that are stretched, then blended, at a time: a tenth faster than one by one.
-    static constexpr int rows_at_once = 8, slots = 2 * rows_at_once + 2;
+    static constexpr int rows_at_once = 8;
 
     const CropKernels kernels_;
     RowStretcher stretcher_;
     Pairs row_pairs_;
     Levels levels_;
     Taps row_taps_, column_taps_;
-    std::vector<uint8_t> source_row_;
+    std::vector<uint8_t> source_rows_;
     Aligned<int16_t> stretched_;
     std::tuple<Aligned<uint8_t>, Aligned<int16_t>> rings_;
     Aligned<uint8_t> bytes_;

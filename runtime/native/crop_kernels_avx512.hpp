@@ -18,7 +18,7 @@
 namespace reidkit {
 
 template <int runs>
-REIDKIT_AVX512 inline void stretch_runs_avx512(const uint8_t* row, const WindowPlan& plan, int16_t* out) {
+REIDKIT_AVX512 inline void stretch_runs_avx512(const WindowPlan& plan, const RowToStretch* rows, int count) {
     const __m512i sign = _mm512_set1_epi8(-128), upper = _mm512_set1_epi16(-256);
     const __m512i next = _mm512_set1_epi8(plan.next_byte);
     const int blocks = plan.blocks;
@@ -27,25 +27,29 @@ REIDKIT_AVX512 inline void stretch_runs_avx512(const uint8_t* row, const WindowP
     const uint8_t* const all_picks = plan.picks;
     const int16_t *const all_first_weights = plan.first_weights, *const all_second_weights = plan.second_weights;
     for (int block = 0; block < blocks; ++block) {
-        const uint8_t* window = row + starts[block];
-        const __m512i low = _mm512_xor_si512(_mm512_loadu_si512(window), sign);
-        const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(window + 64), sign);
-        const int i = 32 * block;
+        const int i = 32 * block, start = starts[block];
         const __m512i first_weights = _mm512_load_si512(all_first_weights + i);
         const __m512i second_weights = _mm512_load_si512(all_second_weights + i);
-        __m512i picks = _mm512_load_si512(all_picks + 2 * i);
-        for (int run = 0; run < runs; ++run) {
-            const __m512i bytes = _mm512_permutex2var_epi8(low, picks, high);
-            const __m512i first = _mm512_mulhrs_epi16(_mm512_slli_epi16(bytes, 8), first_weights);
-            const __m512i second = _mm512_mulhrs_epi16(_mm512_and_si512(bytes, upper), second_weights);
-            _mm512_storeu_si512(out + run * pitch + i, _mm512_add_epi16(first, second));
-            picks = _mm512_add_epi8(picks, next);
+        __m512i picks[runs];
+        picks[0] = _mm512_load_si512(all_picks + 2 * i);
+        for (int run = 1; run < runs; ++run) picks[run] = _mm512_add_epi8(picks[run - 1], next);
+        for (int row = 0; row < count; ++row) {
+            const uint8_t* const window = rows[row].source + start;
+            int16_t* const samples = rows[row].samples + i;
+            const __m512i low = _mm512_xor_si512(_mm512_loadu_si512(window), sign);
+            const __m512i high = _mm512_xor_si512(_mm512_loadu_si512(window + 64), sign);
+            for (int run = 0; run < runs; ++run) {
+                const __m512i bytes = _mm512_permutex2var_epi8(low, picks[run], high);
+                const __m512i first = _mm512_mulhrs_epi16(_mm512_slli_epi16(bytes, 8), first_weights);
+                const __m512i second = _mm512_mulhrs_epi16(_mm512_and_si512(bytes, upper), second_weights);
+                _mm512_storeu_si512(samples + run * pitch, _mm512_add_epi16(first, second));
+            }
         }
     }
 }
 
-REIDKIT_AVX512 inline void stretch_avx512(const uint8_t* row, const WindowPlan& plan, int16_t* out) {
-    plan.runs == 3 ? stretch_runs_avx512<3>(row, plan, out) : stretch_runs_avx512<1>(row, plan, out);
+REIDKIT_AVX512 inline void stretch_avx512(const WindowPlan& plan, const RowToStretch* rows, int count) {
+    plan.runs == 3 ? stretch_runs_avx512<3>(plan, rows, count) : stretch_runs_avx512<1>(plan, rows, count);
 }
 
 constexpr WindowKernel avx512_windows{&stretch_avx512, 32, 128};

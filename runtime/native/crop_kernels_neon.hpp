@@ -14,22 +14,24 @@
 
 namespace reidkit {
 
-inline void stretch_neon(const uint8_t* row, const WindowPlan& plan, int16_t* out) {
+inline void stretch_neon(const WindowPlan& plan, const RowToStretch* rows, int count) {
     const uint8x16_t sign = vdupq_n_u8(0x80), next = vreinterpretq_u8_s8(vdupq_n_s8(plan.next_byte));
     const int16x8_t upper = vdupq_n_s16(-256);
     for (int block = 0; block < plan.blocks; ++block) {
         const int i = 8 * block;
-        uint8x16x4_t window = vld1q_u8_x4(row + plan.starts[block]);
-        for (uint8x16_t& part : window.val) part = veorq_u8(part, sign);
         const int16x8_t first_weights = vld1q_s16(plan.first_weights + i);
         const int16x8_t second_weights = vld1q_s16(plan.second_weights + i);
-        uint8x16_t picks = vld1q_u8(plan.picks + 2 * i);
-        for (int run = 0; run < plan.runs; ++run) {
-            const int16x8_t bytes = vreinterpretq_s16_u8(vqtbl4q_u8(window, picks));
-            const int16x8_t first = vqrdmulhq_s16(vshlq_n_s16(bytes, 8), first_weights);
-            const int16x8_t second = vqrdmulhq_s16(vandq_s16(bytes, upper), second_weights);
-            vst1q_s16(out + run * plan.pitch + i, vaddq_s16(first, second));
-            picks = vaddq_u8(picks, next);
+        for (int row = 0; row < count; ++row) {
+            uint8x16x4_t window = vld1q_u8_x4(rows[row].source + plan.starts[block]);
+            for (uint8x16_t& part : window.val) part = veorq_u8(part, sign);
+            uint8x16_t picks = vld1q_u8(plan.picks + 2 * i);
+            for (int run = 0; run < plan.runs; ++run) {
+                const int16x8_t bytes = vreinterpretq_s16_u8(vqtbl4q_u8(window, picks));
+                const int16x8_t first = vqrdmulhq_s16(vshlq_n_s16(bytes, 8), first_weights);
+                const int16x8_t second = vqrdmulhq_s16(vandq_s16(bytes, upper), second_weights);
+                vst1q_s16(rows[row].samples + run * plan.pitch + i, vaddq_s16(first, second));
+                picks = vaddq_u8(picks, next);
+            }
         }
     }
 }

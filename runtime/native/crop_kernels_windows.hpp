@@ -27,8 +27,13 @@ REIDKIT_KERNEL void pick_block(const int32_t* __restrict firsts, const int32_t* 
     }
 }
 
+struct RowToStretch {
+    const uint8_t* source;
+    int16_t* samples;
+};
+
 struct WindowKernel {
-    void (*stretch)(const uint8_t* row, const WindowPlan& plan, int16_t* out) = nullptr;
+    void (*stretch)(const WindowPlan& plan, const RowToStretch* rows, int count) = nullptr;
     int samples = 0, bytes = 0;  // in a block and its window
 };
 

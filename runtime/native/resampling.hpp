@@ -39,6 +39,15 @@ struct Pairs {
         fill_(source, target, firsts.data(), seconds.data(), first_weights.data(), second_weights.data());
     }
 
+    // How far apart the samples lie, at most, that so many neighbours are made of; and one more.
+    int span(int neighbours) const {
+        int widest = 0;
+        const int target = static_cast<int>(firsts.size());
+        for (int i = 0; i < target; i += neighbours)
+            widest = std::max(widest, seconds[std::min(i + neighbours, target) - 1] - firsts[i]);
+        return widest + 1;
+    }
+
   private:
     REIDKIT_KERNEL static void fill(int source, int target, int32_t* __restrict firsts, int32_t* __restrict seconds,
                                     int16_t* __restrict first_weights, int16_t* __restrict second_weights) {

@@ -56,21 +56,11 @@ class RowStretcher {
     // Samples that a stretched row needs room for.
     int row_size() const { return planar_ ? 3 * pitch() : pitch(); }
 
-    void operator()(const uint8_t* row, int16_t* out) {
+    void operator()(const RowToStretch* rows, int count) {
         if (by_windows_) {
-            windows_.stretch(row, plan_, out);
-            return;
-        }
-        uint8_t *first = picked_.data(), *second = first + 3 * static_cast<ptrdiff_t>(width_) + 1;
-        pick_pixels_(row, pairs_.firsts.data(), pairs_.seconds.data(), width_, swap_colors_ && !planar_, first, second);
-        if (!planar_) {
-            weigh_pixels_(first, second, first_weights_.data(), second_weights_.data(), 3 * width_, out);
-            return;
-        }
-        for (int plane = 0; plane < 3; ++plane) {
-            const int channel = swap_colors_ ? 2 - plane : plane;
-            weigh_planes_(first + channel, second + channel, first_weights_.data(), second_weights_.data(), width_,
-                          out + plane * static_cast<ptrdiff_t>(pitch()));
+            windows_.stretch(plan_, rows, count);
+        } else {
+            for (int i = 0; i < count; ++i) stretch_picked(rows[i].source, rows[i].samples);
         }
     }
 
@@ -88,6 +78,20 @@ class RowStretcher {
     }
 
     int run_length() const { return planar_ ? width_ : 3 * width_; }
+
+    void stretch_picked(const uint8_t* row, int16_t* out) {
+        uint8_t *first = picked_.data(), *second = first + 3 * static_cast<ptrdiff_t>(width_) + 1;
+        pick_pixels_(row, pairs_.firsts.data(), pairs_.seconds.data(), width_, swap_colors_ && !planar_, first, second);
+        if (!planar_) {
+            weigh_pixels_(first, second, first_weights_.data(), second_weights_.data(), 3 * width_, out);
+            return;
+        }
+        for (int plane = 0; plane < 3; ++plane) {
+            const int channel = swap_colors_ ? 2 - plane : plane;
+            weigh_planes_(first + channel, second + channel, first_weights_.data(), second_weights_.data(), width_,
+                          out + plane * static_cast<ptrdiff_t>(pitch()));
+        }
+    }
 
     // Whether all channels of each block of samples lie within a window.
     bool plan_windows() {
