@@ -6,21 +6,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def farthest_points(embeddings: NDArray[np.floating], count: int) -> NDArray[np.int64]:
-    """Rows chosen one after another, each the least like all chosen before.
+class FarthestFirst:
+    """Rows chosen one after another, each the least like all chosen before; the first the least like the mean.
 
-    The first is the least like the mean. Every prefix of the result is itself such a choice.
     (Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985.)
 
     Args:
-        embeddings: (N, D) floating, one row per crop; compared by cosine.
+        embeddings: (N, D) floating, finite, no row of zeros; compared by cosine.
+    """
+
+    def __init__(self, embeddings: NDArray[np.floating]) -> None:
+        self._unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        self._likeness = self._unit @ self._unit.mean(axis=0)
+        self._begun = False
+
+    def take(self, rows: list[int]) -> int:
+        """Remove the next one from `rows`, which is not empty, and return it."""
+        row = rows.pop(int(np.argmin(self._likeness[rows])))
+        likeness = self._unit @ self._unit[row]
+        self._likeness = np.maximum(self._likeness, likeness) if self._begun else likeness
+        self._begun = True
+        return row
+
+
+def farthest_points(embeddings: NDArray[np.floating], count: int) -> NDArray[np.int64]:
+    """Rows in the order of `FarthestFirst`; every prefix of the result is itself such a choice.
+
+    Args:
+        embeddings: (N, D) floating, finite, no row of zeros; compared by cosine.
         count: how many to choose; all N where there are fewer.
     """
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    chosen = np.empty(min(count, len(unit)), np.int64)
-    closest = unit @ unit.mean(axis=0)
-    for place in range(len(chosen)):
-        row = chosen[place] = np.argmin(closest)
-        likeness = unit @ unit[row]
-        closest = likeness if place == 0 else np.maximum(closest, likeness)
-    return chosen
+    choice, rows = FarthestFirst(embeddings), list(range(len(embeddings)))
+    return np.array([choice.take(rows) for _ in range(min(count, len(rows)))], np.int64)

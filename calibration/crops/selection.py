@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from reidkit.calibration.crops.cutting import people_in
 from reidkit.calibration.crops.folder import find_crops, read_image
+from reidkit.calibration.crops.sampler import FarthestFirst
 from reidkit.runtime.detectors import Detector
 from reidkit.runtime.native import cut_crops
 
@@ -94,8 +95,7 @@ def balanced_choice(
 ) -> NDArray[np.int64]:
     """Rows of candidates, chosen one after another: of the group that has the fewest so far, the least like all chosen.
 
-    A group shares source and third of time, of size and of light. Within the groups this is the farthest-point choice
-    (Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985).
+    A group shares source and third of time, of size and of light.
 
     Args:
         candidates: to choose from, at least one.
@@ -103,23 +103,18 @@ def balanced_choice(
         count: how many to choose; all N where there are fewer.
         seed: decides between equals.
     """
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     shuffled = np.random.default_rng(seed).permutation(len(candidates))
     groups: dict[tuple[object, ...], list[int]] = {}
     for row, key in zip(shuffled.tolist(), _groups([candidates[row] for row in shuffled]), strict=True):
         groups.setdefault(key, []).append(row)
-    closest = unit @ unit.mean(axis=0)
+    choice = FarthestFirst(embeddings)
     taken: Counter[tuple[object, ...]] = Counter(dict.fromkeys(groups, 0))
     chosen: list[int] = []
     while groups and len(chosen) < count:
         key = min(groups, key=taken.__getitem__)
-        rows = groups[key]
-        row = rows.pop(int(np.argmin(closest[rows])))
-        likeness = unit @ unit[row]
-        closest = likeness if not chosen else np.maximum(closest, likeness)
-        chosen.append(row)
+        chosen.append(choice.take(groups[key]))
         taken[key] += 1
-        if not rows:
+        if not groups[key]:
             del groups[key]
     return np.array(chosen, np.int64)
 

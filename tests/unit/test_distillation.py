@@ -25,7 +25,7 @@ from tiny_artifact import tiny_artifact  # noqa: E402
 from tiny_manifest import Tiny  # noqa: E402
 from torch import nn  # noqa: E402
 
-from reidkit.calibration.crops import cut_from_video, farthest_points  # noqa: E402
+from reidkit.calibration.crops import cut_from_video  # noqa: E402
 from reidkit.export.backbones import ModelCard, backbones, find_backbone  # noqa: E402
 from reidkit.export.checkpoints import Checkpoint, identify, random_backbone  # noqa: E402
 from reidkit.export.commands.distil import distil as command  # noqa: E402
@@ -493,13 +493,6 @@ def test_agreement_is_one_with_oneself() -> None:
     unit = nn.functional.normalize(torch.randn(30, 8, generator=torch.Generator().manual_seed(0)))
     assert neighbour_agreement(unit, unit) == 1
     assert neighbour_agreement(unit[torch.randperm(30)], unit) < 0.6
-
-
-def test_the_sampler_takes_one_of_each_before_it_takes_two() -> None:
-    embeddings = np.repeat(np.eye(6), 4, axis=0) + 1e-3 * np.random.default_rng(0).random((24, 6))
-    chosen = farthest_points(embeddings, 6)
-    assert sorted(chosen // 4) == list(range(6))
-    assert len(farthest_points(embeddings, 99)) == 24
 
 
 def test_preprocessing_names_keep_the_colours_in_order() -> None:
