@@ -23,8 +23,8 @@ from reidkit.calibration.gates.limits import TrackingLimits
 from reidkit.calibration.gates.report import GateReport, at_most
 from reidkit.calibration.metrics import score_tracking
 from reidkit.runtime.detectors import Detections
-from reidkit.runtime.engines import have_pixels
 from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.pipeline.appearance import in_their_rows, rows_to_embed
 from reidkit.runtime.tracking import BotSort, BotSortConfig, Tracks
 from reidkit.runtime.video.mot_files import MotTable, read_detections, read_tracks
 from reidkit.runtime.video.sequence_info import find_sequence_info
@@ -173,16 +173,11 @@ class _Run:
 
     def _embed(self, frame: Frame, seen: Detections) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_]]:
         """Embeddings (N, D) of the detections worth it, None where there are none, and which rows (N,) those are."""
-        embedded = np.zeros(len(seen), np.bool_)
-        wanted = self._tracker.wanted(seen.boxes_xyxy, seen.scores, classes=seen.classes)
-        height, width = frame.image.shape[:2]
-        rows = wanted[have_pixels(seen.boxes_xyxy[wanted], height=height, width=width)]
+        rows = rows_to_embed(self._tracker, frame, seen)
         if not len(rows):
-            return None, embedded
+            return None, np.zeros(len(seen), np.bool_)
         found = self._embedder.embed(self._embedder.cut(frame.image, seen.boxes_xyxy[rows]))
-        embeddings = np.zeros((len(seen), found.shape[1]), np.float32)
-        embeddings[rows], embedded[rows] = found, True
-        return embeddings, embedded
+        return in_their_rows(found, rows, of=len(seen))
 
 
 def _decision(run: Replay, detection: Detection) -> Detection | str | None:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from reidkit.runtime.batching import CropBatcher, Ticket
 from reidkit.runtime.detectors import Detections
-from reidkit.runtime.engines import Engine, have_pixels
+from reidkit.runtime.engines import Engine
 from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.pipeline.appearance import in_their_rows, rows_to_embed
 from reidkit.runtime.pipeline.budget import crops_within
 from reidkit.runtime.tracking import BotSort, Tracks
 from reidkit.runtime.tracking.across_cameras import AcrossCameras
@@ -148,24 +149,14 @@ class MultiCameraTracker:
         self, number: int, frame: Frame, detections: Detections, batcher: CropBatcher, *, at_most: int | None
     ) -> _Seen:
         """Have cut what the tracker wants to see."""
-        wanted = self._cameras[number].tracker.wanted(
-            detections.boxes_xyxy,
-            detections.scores,
-            classes=detections.classes,
-            frame=frame.image,
-            timestamp_s=frame.timestamp_s,
-            at_most=at_most,
-        )
-        height, width = frame.image.shape[:2]
-        rows = wanted[have_pixels(detections.boxes_xyxy[wanted], height=height, width=width)]
+        rows = rows_to_embed(self._cameras[number].tracker, frame, detections, at_most=at_most)
         ticket = batcher.submit(frame.image, detections.boxes_xyxy[rows], camera=number)
         return _Seen(frame, detections, rows, ticket)
 
     def _track(self, number: int, seen: _Seen) -> Tracks:
         found = seen.ticket.result()
-        embeddings = np.zeros((len(seen.detections), self._engine.embedding_dim), np.float32)
-        embedded = np.zeros(len(seen.detections), np.bool_)
-        embeddings[seen.rows], embedded[seen.rows] = found.values, found.valid
+        values, rows = found.values[found.valid], seen.rows[found.valid]
+        embeddings, embedded = in_their_rows(values, rows, of=len(seen.detections))
         tracks = self._cameras[number].tracker.update(
             seen.detections.boxes_xyxy,
             seen.detections.scores,

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from reidkit.runtime.attributes import TrackAttributes
 from reidkit.runtime.detectors import Detections
-from reidkit.runtime.engines import Engine, have_pixels
+from reidkit.runtime.engines import Engine
+from reidkit.runtime.pipeline.appearance import in_their_rows, rows_to_embed
 from reidkit.runtime.pipeline.budget import crops_within
 from reidkit.runtime.tracking import BotSort, Tracks
 from reidkit.runtime.tracking.across_cameras import AcrossCameras
@@ -107,21 +108,9 @@ class TrackingSession:
         if self._engine is None:
             return None, None
         with self.timed("crop"):
-            wanted = self._tracker.wanted(
-                seen.boxes_xyxy,
-                seen.scores,
-                classes=seen.classes,
-                frame=frame.image,
-                timestamp_s=frame.timestamp_s,
-                at_most=self._at_most,
-            )
-            height, width = frame.image.shape[:2]
-            rows = wanted[have_pixels(seen.boxes_xyxy[wanted], height=height, width=width)]
+            rows = rows_to_embed(self._tracker, frame, seen, at_most=self._at_most)
             batch = self._engine.cut(frame.image, seen.boxes_xyxy[rows])
-        embeddings = np.zeros((len(seen), self._engine.embedding_dim), dtype=np.float32)
-        embedded = np.zeros(len(seen), dtype=np.bool_)
         with self.timed("embed"):
-            embeddings[rows] = self._engine.embed(batch)
-        embedded[rows] = True
+            found = self._engine.embed(batch)
         self.crops += len(rows)
-        return embeddings, embedded
+        return in_their_rows(found, rows, of=len(seen))

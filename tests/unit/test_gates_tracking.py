@@ -87,6 +87,21 @@ def test_the_same_embeddings_decide_the_same(sequence: Path) -> None:
     assert gate.figures["IDSW"] == 0
 
 
+def test_regions_in_shares_of_the_frame_leave_out_who_stands_in_them(sequence: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "regions.yaml"
+    settings.write_text("ignored_regions: [[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]]\n")
+    own, theirs = replay(Recording.find(sequence, tracker=str(settings)), [embedder("both", by_color)] * 2)
+    left_half = {
+        (index, row)
+        for index in range(1, FRAMES + 1)
+        for row, (left, _) in enumerate(boxes_at(index))
+        if left + 16 < 120
+    }
+    assert len(left_half) == FRAMES
+    assert not left_half & own.goes_on_from.keys()
+    assert own.goes_on_from == theirs.goes_on_from
+
+
 def test_what_loses_people_who_change_places_fails(sequence: Path) -> None:
     gate = gate_of(sequence, by_opposite)
     assert (gate.status, gate.measure) == ("failed", "changed_decisions")

@@ -1,0 +1,42 @@
+"""Which people of a frame are to be embedded, and their embeddings as a tracker takes them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.runtime.detectors import Detections
+from reidkit.runtime.engines import have_pixels
+from reidkit.runtime.tracking import BotSort
+from reidkit.runtime.video.sources import Frame
+
+
+def rows_to_embed(tracker: BotSort, frame: Frame, seen: Detections, *, at_most: int | None = None) -> NDArray[np.int64]:
+    """Rows of the detections that the tracker wants to be embedded and that the frame shows, ascending.
+
+    Args:
+        tracker: before its update with this frame.
+        frame: where they were seen.
+        seen: boxes may lie wholly outside the frame; those take part without an embedding.
+        at_most: largest number of rows that are wanted.
+    """
+    wanted = tracker.wanted(
+        seen.boxes_xyxy,
+        seen.scores,
+        classes=seen.classes,
+        frame=frame.image,
+        timestamp_s=frame.timestamp_s,
+        at_most=at_most,
+    )
+    height, width = frame.image.shape[:2]
+    return wanted[have_pixels(seen.boxes_xyxy[wanted], height=height, width=width)]
+
+
+def in_their_rows(
+    found: NDArray[np.float32], rows: NDArray[np.int64], *, of: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Embeddings (K, D) of some rows as (N, D), zeros elsewhere, and which rows (N,) those are; `of` is N."""
+    embeddings = np.zeros((of, found.shape[1]), np.float32)
+    embedded = np.zeros(of, np.bool_)
+    embeddings[rows], embedded[rows] = found, True
+    return embeddings, embedded
