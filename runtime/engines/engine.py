@@ -245,16 +245,16 @@ class EngineBase(ABC):
 
     def _finished(self, embeddings: Embeddings, *, normalize: bool) -> Embeddings:
         """Checked, and normalised in place where that is asked for and the graph has not done it."""
-        if not (finite := np.isfinite(embeddings).all(axis=1)).all():
+        # In float64, where squares of finite float32 are finite, and zero for zero alone.
+        squares = np.einsum("nd,nd->n", embeddings, embeddings, dtype=np.float64)
+        if not (finite := np.isfinite(squares)).all():
             raise NonFiniteEmbedding(np.flatnonzero(~finite), artifact=self.manifest.name)
         if normalize and self.manifest.embedding.l2 == "runtime":
-            # Squares in float64: in float32 those of 1e20 are infinite and those of 1e-25 zero.
-            norms = np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings, dtype=np.float64))
-            if not norms.all():
-                rows = ", ".join(map(str, np.flatnonzero(norms == 0)[:8]))
+            if not squares.all():
+                rows = ", ".join(map(str, np.flatnonzero(squares == 0)[:8]))
                 raise EngineFailure(
                     f"{self.manifest.name} returned embeddings of length zero for crops {rows}",
                     remedy="do not track with it; export it again and look at its parity report",
                 )
-            embeddings /= norms[:, None]
+            embeddings /= np.sqrt(squares)[:, None]
         return embeddings

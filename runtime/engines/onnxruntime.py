@@ -68,6 +68,7 @@ class OnnxRuntimeEngine(EngineBase):
         self._input, self._output = inputs[0].name, outputs[0].name
         self._rows = np.empty((self.max_batch, self.embedding_dim), _DTYPES.get(outputs[0].type, "float32"))
         self._binding = self._session.io_binding()
+        self._bound: tuple[int, int] | None = None  # address and crops of the batch it reads
 
     def _expect_device(self, device: Device) -> None:
         """See that the graph really runs where it was to, and keep what was found."""
@@ -90,11 +91,11 @@ class OnnxRuntimeEngine(EngineBase):
 
     def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         rows = self._rows[: len(batch)]
-        for bind, name, tensor in (
-            (self._binding.bind_input, self._input, batch),
-            (self._binding.bind_output, self._output, rows),
-        ):
-            bind(name, "cpu", 0, tensor.dtype, tensor.shape, tensor.ctypes.data)
+        place = batch.ctypes.data, len(batch)
+        if place != self._bound:
+            self._binding.bind_input(self._input, "cpu", 0, batch.dtype, batch.shape, batch.ctypes.data)
+            self._binding.bind_output(self._output, "cpu", 0, rows.dtype, rows.shape, rows.ctypes.data)
+            self._bound = place
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:  # as above
