@@ -21,7 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 from reidkit.runtime.batching.service import Counters, Service
 from reidkit.runtime.batching.ticket import Ticket
 from reidkit.runtime.engines import Engine
-from reidkit.runtime.engines._cropping import Picture, checked_boxes, cut_into
+from reidkit.runtime.engines._cropping import (
+    Picture,
+    checked_boxes,
+    cut_into,
+    expect_color,
+    frame_of,
+    pixels_lie_side_by_side,
+)
 from reidkit.runtime.engines.engine import Color
 from reidkit.runtime.errors import EngineFailure, InvalidInput
 from reidkit.runtime.native import BatchRing, YuvFrame
@@ -29,7 +36,7 @@ from reidkit.runtime.native import BatchRing, YuvFrame
 OnFull = Literal["block", "drop_oldest", "iou_only"]
 _MS = 1_000_000
 _SIGNAL_CHECK_NS = 100 * _MS  # who waits for room hears Ctrl-C so often
-_MOST_ROWS = 32
+_MOST_BUFFERS, _MOST_ROWS = 1024, 32
 _MOST_CAMERAS = 2**32 - 1
 
 
@@ -40,8 +47,8 @@ class CropBatcher:
 
     Args:
         engine: what embeds; stays the caller's to close.
-        buffers: batches that can be under way at once. A camera that stalls while it cuts takes at most one of them out
-            of service until it goes on.
+        buffers: batches that can be under way at once, at most 1024. A camera that stalls while it cuts takes at most
+            one of them out of service until it goes on.
         batch: crops of a batch, at most 32.
         deadline_ms: how long the oldest crop of a batch waits for others to fill it.
         patience_ms: how long a batch that is due waits for crops that are being cut.
@@ -69,10 +76,12 @@ class CropBatcher:
         on_full: OnFull = "block",
         synchronous: bool = False,
     ) -> None:
-        if buffers < 1 or not 1 <= batch <= _MOST_ROWS or not 0 <= deadline_ms < 1e6 or not 0 <= patience_ms < 1e6:
+        sizes = 1 <= buffers <= _MOST_BUFFERS and 1 <= batch <= _MOST_ROWS
+        if not sizes or not 0 <= deadline_ms < 1e6 or not 0 <= patience_ms < 1e6:
             raise InvalidInput(
                 f"buffers={buffers}, batch={batch}, deadline_ms={deadline_ms}, patience_ms={patience_ms}",
-                remedy=f"give at least 1 buffer, 1 to {_MOST_ROWS} crops a batch, and milliseconds from 0 to a million",
+                remedy=f"give 1 to {_MOST_BUFFERS} buffers, 1 to {_MOST_ROWS} crops a batch, and milliseconds from 0 "
+                "to a million",
             )
         if on_full not in ("block", "drop_oldest", "iou_only"):
             raise InvalidInput(f"on_full={on_full!r}", remedy="give 'block', 'drop_oldest' or 'iou_only'")
@@ -99,13 +108,14 @@ class CropBatcher:
 
         Raises:
             InvalidInput: `frame` could not be read without a copy; `boxes_xyxy` has another shape, or a box has no
-                pixel in the frame.
+                pixel in the frame; `camera` or `color` is none.
             EngineFailure: the batcher is closed.
         """
+        expect_color(color)
         picture = frame if isinstance(frame, YuvFrame) else _in_place(frame)
         boxes = checked_boxes(boxes_xyxy, height=picture.shape[0], width=picture.shape[1])
-        if not 0 <= camera < _MOST_CAMERAS:
-            raise InvalidInput(f"camera={camera}", remedy=f"number cameras from 0 to {_MOST_CAMERAS - 1}")
+        if not isinstance(camera, int) or not 0 <= camera < _MOST_CAMERAS:
+            raise InvalidInput(f"camera={camera!r}", remedy=f"number cameras from 0 to {_MOST_CAMERAS - 1}")
         deadline_ns = monotonic_ns() + self._deadline_ns
         number = self._ring.issue()
         ticket = Ticket(len(boxes), self._engine.embedding_dim, number=number, help_out=self._help_out)
@@ -216,12 +226,8 @@ def _end(ring: BatchRing, thread: Thread) -> None:
 
 def _in_place(frame: Any) -> NDArray[np.uint8]:
     """The frame as an array over its own memory."""
-    if not hasattr(frame, "__array_interface__") and hasattr(frame, "__dlpack__"):
-        frame = np.from_dlpack(frame)
-    picture = np.asarray(frame)
-    if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
-        raise InvalidInput(f"a frame is (H, W, 3) uint8, or (H, W) if grey, found {picture.dtype} {picture.shape}")
-    if picture.strides[1:] not in ((3, 1), (1,)):
+    picture = frame_of(frame)
+    if not pixels_lie_side_by_side(picture):
         raise InvalidInput(
             f"a frame of strides {picture.strides} would have to be copied, its pixels do not lie side by side",
             remedy="give np.ascontiguousarray(frame)",

@@ -7,6 +7,7 @@ group ``reidkit.engines``.
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from os import PathLike
 from pathlib import Path
 
 from reidkit.runtime.artifact.folder import read_artifact, read_golden
@@ -16,7 +17,7 @@ from reidkit.runtime.discovery import plugins
 from reidkit.runtime.engines._cropping import cut, have_pixels
 from reidkit.runtime.engines._self_check import self_check
 from reidkit.runtime.engines.engine import Engine, EngineBase
-from reidkit.runtime.errors import ArtifactInvalid, ArtifactUntrusted, EngineNotBuilt, did_you_mean
+from reidkit.runtime.errors import ArtifactInvalid, ArtifactUntrusted, EngineNotBuilt, InvalidInput, did_you_mean
 
 __all__ = [
     "Engine",
@@ -68,6 +69,8 @@ def open_unchecked(
     path: str | Path, *, device: str = "auto", threads: int | None = None, trusted: bool = False
 ) -> EngineBase:
     """`open_artifact` without the golden crops, for whoever judges what it answers."""
+    if not isinstance(path, str | PathLike) or not isinstance(device, str):
+        raise InvalidInput(f"open_artifact({path!r}, device={device!r})", remedy="give a folder and a device's name")
     manifest, folder = read_artifact(path)
     known = engines()
     if manifest.engine not in known:

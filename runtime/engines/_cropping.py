@@ -32,8 +32,11 @@ def crop_shape(how: Preprocessing) -> tuple[int, int, int]:
 
 def cut(how: Preprocessing, frame: Picture, boxes_xyxy: ArrayLike, *, color: str) -> NDArray[Any]:
     """The input tensor of boxes in a frame; arguments and errors as for `EngineBase.cut`."""
+    expect_color(color)
     if not isinstance(frame, YuvFrame):
-        frame = _checked_frame(frame)
+        frame = frame_of(frame)
+        if not pixels_lie_side_by_side(frame):
+            frame = np.ascontiguousarray(frame)
     boxes = checked_boxes(boxes_xyxy, height=frame.shape[0], width=frame.shape[1])
     crops = aligned_empty((len(boxes), *crop_shape(how)), how.dtype)
     cut_into(how, frame, boxes, crops, color=color)
@@ -79,17 +82,36 @@ def input_tensor(how: Preprocessing, crops: NDArray[Any]) -> NDArray[Any]:
     return crops.astype(how.dtype, copy=False)
 
 
-def _checked_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The frame with each row's pixels side by side, as the native code reads them; copied only if they are not."""
-    frame = np.asarray(frame)
-    if frame.dtype != np.uint8 or (frame.ndim != 2 and (frame.ndim != 3 or frame.shape[2] != 3)):
-        raise InvalidInput(f"a frame is (H, W, 3) uint8, or (H, W) if grey, found {frame.dtype} {frame.shape}")
-    return frame if frame.strides[1:] in ((3, 1), (1,)) else np.ascontiguousarray(frame)
+def frame_of(frame: Any) -> NDArray[np.uint8]:
+    """A frame as an array over its own memory, of whatever speaks the buffer protocol or DLPack."""
+    try:
+        if not hasattr(frame, "__array_interface__") and hasattr(frame, "__dlpack__"):
+            frame = np.from_dlpack(frame)
+        picture: NDArray[Any] = np.asarray(frame)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise InvalidInput(f"a {type(frame).__name__} is no frame: {error}", remedy="give an array") from error
+    if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)):
+        raise InvalidInput(f"a frame is (H, W, 3) uint8, or (H, W) if grey, found {picture.dtype} {picture.shape}")
+    return picture
+
+
+def pixels_lie_side_by_side(frame: NDArray[np.uint8]) -> bool:
+    """Whether the native code can read the frame where it lies; only rows may be any distance apart."""
+    return frame.strides[1:] in ((3, 1), (1,))
+
+
+def expect_color(color: str) -> None:
+    """Refuse an order of channels that is none."""
+    if color not in ("bgr", "rgb"):
+        raise InvalidInput(f"color={color!r}", remedy="give 'bgr' or 'rgb'; a grey frame is (H, W) and needs neither")
 
 
 def checked_boxes(boxes_xyxy: ArrayLike, *, height: int, width: int) -> NDArray[np.float64]:
     """The boxes as (N, 4) float64, each with at least one whole pixel in the frame."""
-    boxes = np.ascontiguousarray(boxes_xyxy, np.float64)
+    try:
+        boxes = np.ascontiguousarray(boxes_xyxy, np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(f"boxes_xyxy are (N, 4) numbers, found {boxes_xyxy!r:.80}: {error}") from error
     if not boxes.size:
         return boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4:

@@ -88,8 +88,8 @@ class EngineBase(ABC):
         return None
 
     def __init__(self, manifest: Manifest, folder: Path, *, device: str, threads: int | None) -> None:
-        if threads is not None and threads < 1:
-            raise InvalidInput(f"threads={threads}", remedy="give at least 1, or None for the library's choice")
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise InvalidInput(f"threads={threads!r}", remedy="give at least 1, or None for the library's choice")
         self.manifest = manifest
         self.embedding_dim = manifest.embedding.dim
         self.max_batch = manifest.batch.max
@@ -157,7 +157,8 @@ class EngineBase(ABC):
             color: order of the frame's channels; the engine's own is the manifest's affair.
 
         Raises:
-            InvalidInput: `frame` or `boxes_xyxy` has another shape or dtype, or a box has no pixel in the frame.
+            InvalidInput: `frame` or `boxes_xyxy` has another shape or dtype, a box has no pixel in the frame, or there
+                is no such `color`.
         """
         self._expect_open()
         return cut(self.manifest.preprocessing, frame, boxes_xyxy, color=color)

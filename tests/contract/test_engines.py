@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,7 +232,19 @@ def test_an_unknown_device_is_refused(folder: Path) -> None:
         open_artifact(folder, device="abacus")
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_no_threads_are_refused(folder: Path, threads: int) -> None:
-    with pytest.raises(InvalidInput, match=f"threads={threads}"):
+@pytest.mark.parametrize("threads", [0, -1, "2"])
+def test_no_threads_are_refused(folder: Path, threads: Any) -> None:
+    with pytest.raises(InvalidInput, match=f"threads={threads!r}"):
         open_artifact(folder, threads=threads)
+
+
+@pytest.mark.parametrize(("path", "device"), [(None, "auto"), (".", None)])
+def test_what_is_no_folder_or_no_device_is_refused(path: Any, device: Any) -> None:
+    with pytest.raises(InvalidInput, match="open_artifact"):
+        open_artifact(path, device=device)
+
+
+@pytest.mark.parametrize("color", ["RGB", "grey", ""])
+def test_an_order_of_channels_that_is_none_is_refused(engine: Engine, color: Any) -> None:
+    with pytest.raises(InvalidInput, match=f"color='{color}'"):
+        engine.embed_crops(np.zeros((80, 90, 3), np.uint8), [[0, 0, 9, 9]], color=color)

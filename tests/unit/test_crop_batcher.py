@@ -350,6 +350,9 @@ def test_a_yuv_frame_is_read_in_place(engine: GreyEngine) -> None:
         (np.zeros((40, 40, 3), np.uint8), [[0, 0, 0.5, 9]], 0, "no pixel"),
         (np.zeros((40, 40, 3), np.uint8), [[0, 0, 9]], 0, r"\(N, 4\)"),
         (np.zeros((40, 40, 3), np.uint8), [BOX], -1, "camera=-1"),
+        (np.zeros((40, 40, 3), np.uint8), [BOX], 1.5, "camera=1.5"),
+        (np.zeros((40, 40, 3), np.uint8), "a box", 0, "numbers, found 'a box'"),
+        ([[1, 2], [3]], [BOX], 0, "a list is no frame"),
     ],
 )
 def test_what_cannot_be_cut_is_refused_and_reserves_nothing(
@@ -358,6 +361,8 @@ def test_what_cannot_be_cut_is_refused_and_reserves_nothing(
     with CropBatcher(engine) as batcher:
         with pytest.raises(InvalidInput, match=message):
             batcher.submit(frame, boxes, camera=camera)
+        with pytest.raises(InvalidInput, match="color='RGB'"):
+            batcher.submit(np.zeros((40, 40, 3), np.uint8), [BOX], color="RGB")  # type: ignore[arg-type]
         assert batcher.counters.reserved == 0
 
 
@@ -373,7 +378,15 @@ def test_a_cut_that_fails_gives_its_rows_up(engine: GreyEngine) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"buffers": 0}, {"batch": 33}, {"deadline_ms": -1}, {"on_full": "wait"}, {"patience_ms": float("nan")}]
+    "settings",
+    [
+        {"buffers": 0},
+        {"buffers": 10**6},
+        {"batch": 33},
+        {"deadline_ms": -1},
+        {"on_full": "wait"},
+        {"patience_ms": float("nan")},
+    ],
 )
 def test_settings_out_of_range_are_refused(engine: GreyEngine, settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
