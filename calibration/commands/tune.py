@@ -68,7 +68,8 @@ def tune_settings(
     """Search the tracker's settings on labelled sequences of your own, and say what of the gain is to be expected.
 
     The expected score is cross-validated: of pieces that had no part in the search for what they were tracked with.
-    Where it is not above that of the settings given, nothing is written and the exit code is 3.
+    Where it is not above that of the settings given, nothing is written and the exit code is 3. Nor is it when the
+    search is interrupted; --minutes ends it in time.
     """
     for given, option in ((detections, "--detections"), (truths, "--gt")):
         if given and len(given) != len(sources):
@@ -109,6 +110,13 @@ def tune_settings(
             on_trial=lambda number, best: line.write(f"trial {number} of {in_all}, {metric} {best:.2f}"),
             should_stop=stop.is_set,
         )
+    if not tuning.verdict.complete:
+        click.echo(
+            f"interrupted after {tuning.trials} trials: nothing is written, as what the settings are worth was not "
+            "found out; --minutes ends a search in time",
+            err=True,
+        )
+        raise SystemExit(INTERRUPTED)
     if tuning.verdict.holds:
         with whole_file(output) as temporary:
             temporary.write_text(_file(tuning, sources, tracker), encoding="utf-8")

@@ -55,16 +55,18 @@ class Verdict:
         given: with the settings to begin with.
         found: with the settings found, on what they were searched on.
         expected: cross-validated: with settings that the piece had no part in.
+        complete: False where a search was broken off: what is to be expected is not known then.
     """
 
     given: float
     found: float
     expected: float
+    complete: bool
 
     @property
     def holds(self) -> bool:
-        """Whether the gain is one, where it was not searched for."""
-        return self.expected > self.given
+        """Whether the gain is one, also where it was not searched for."""
+        return self.complete and self.expected > self.given and self.found > self.given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,7 @@ def tune(
         seed: of the searches.
         max_seconds: after which no more is tried; each search gets its share. None for no limit.
         on_trial: told after each trial: how many there were in all, and the best score of the present search.
-        should_stop: asked between trials; what is best so far is kept.
+        should_stop: asked between trials; an answer of True breaks all searches off.
 
     Raises:
         InvalidInput: there are fewer than two pieces.
@@ -143,7 +145,7 @@ def tune(
     return Tuning(
         config=config,
         settings=settings,
-        verdict=Verdict(given=_mean(before), found=_mean(after), expected=_mean(held_out)),
+        verdict=Verdict(given=_mean(before), found=_mean(after), expected=_mean(held_out), complete=not should_stop()),
         metric=metric,
         pieces=[
             {"name": piece.name, "frames": piece.frames, "given": was, "found": now, "expected": held}

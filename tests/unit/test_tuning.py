@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 from reidkit.calibration.commands.tune import tune_settings
 from reidkit.calibration.street.sequence import write_sequence
 from reidkit.calibration.street.street import Street, StreetConfig
-from reidkit.calibration.tuning import record, search, tune
+from reidkit.calibration.tuning import Tuning, record, search, tune
 from reidkit.calibration.tuning.recording import pieces_of
 from reidkit.runtime.tracking import BotSortConfig
+from reidkit.runtime.video.sequence_info import read_sequence_info
 
 TOO_STRICT = BotSortConfig(with_reid=False, high_score=0.95, new_track_score=0.97, frame_rate=15)
 
@@ -46,6 +48,17 @@ def test_pieces_cover_the_sequence_once(street: Path) -> None:
     assert sum(len(piece.truth) for piece in pieces) == len(take.truth)
 
 
+def test_frames_are_timed_by_who_says_the_frame_rate(street: Path) -> None:
+    def last(source: Path, fps: float | None = None) -> float:
+        boxes, truth = street / "det" / "det.txt", street / "gt" / "gt.txt"
+        take = record(source, detections=boxes, truth=truth, engine=None, config=TOO_STRICT, fps=fps)
+        return take._moments[-1].timestamp_s
+
+    rate = read_sequence_info(street / "seqinfo.ini").frame_rate
+    assert last(street) == last(street / "img1") == pytest.approx(59 / rate)
+    assert last(street, fps=5) == pytest.approx(59 / 5)
+
+
 def test_the_command_writes_settings_that_load(street: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.yaml"
     start.write_text("schema: reidkit\nhigh_score: 0.95\nnew_track_score: 0.97\n")
@@ -64,6 +77,28 @@ def test_no_win_is_said_and_nothing_written(street: Path, tmp_path: Path, monkey
     result = run("--input", street, "--reid", "none", "--folds", 2, "--trials", 2, "--output", tmp_path / "gate.yaml")
     assert result.exit_code == 3
     assert "no win here" in result.output
+    assert not (tmp_path / "gate.yaml").exists()
+
+
+def test_a_search_that_is_broken_off_promises_nothing(street: Path) -> None:
+    pieces = pieces_of([record(street, detections=None, truth=None, engine=None, config=TOO_STRICT)], 2)
+    trials: list[int] = []
+    tuning = tune(
+        pieces, TOO_STRICT, trials=4, on_trial=lambda n, _: trials.append(n), should_stop=lambda: len(trials) == 9
+    )
+    assert tuning.verdict.expected > tuning.verdict.given
+    assert not tuning.verdict.holds
+
+
+def test_ctrl_c_in_the_search_writes_nothing(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*pieces: object, **settings: object) -> Tuning:
+        signal.raise_signal(signal.SIGINT)
+        return tune(*pieces, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("reidkit.calibration.commands.tune.tune", interrupted)
+    result = run("--input", street, "--reid", "none", "--folds", 2, "--trials", 2, "--output", tmp_path / "gate.yaml")
+    assert result.exit_code == 130
+    assert "nothing is written" in result.output
     assert not (tmp_path / "gate.yaml").exists()
 
 
