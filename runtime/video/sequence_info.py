@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 from reidkit.runtime.errors import InvalidFile
 
 FILE_NAME = "seqinfo.ini"
+LOWEST_RATE, HIGHEST_RATE = 0.01, 10_000.0
+"""Frames per second of what can be tracked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +32,37 @@ class SequenceInfo:
 
 def read_sequence_info(path: Path) -> SequenceInfo:
     """The contents of a `seqinfo.ini`. Raises `InvalidFile`."""
+    parser = _parsed(path, remedy="correct or remove it, or name --fps")
+    said = parser.get("Sequence", "frameRate", fallback="nothing")
+    try:
+        frame_rate = float(said)
+    except ValueError:
+        frame_rate = math.nan
+    if not LOWEST_RATE <= frame_rate <= HIGHEST_RATE:
+        raise InvalidFile(
+            f"{path} says frameRate={said}, which is no number from {LOWEST_RATE:g} to {HIGHEST_RATE:g}",
+            remedy="correct it, or name --fps",
+        )
+    return SequenceInfo(path, frame_rate, _image_folder(path, parser))
+
+
+def read_image_folder(path: Path) -> Path:
+    """The folder of images that a `seqinfo.ini` names, whatever it says besides. Raises `InvalidFile`."""
+    return _image_folder(path, _parsed(path, remedy="correct or remove it"))
+
+
+def _parsed(path: Path, *, remedy: str) -> ConfigParser:
     parser = ConfigParser(interpolation=None)
     try:
         parser.read_string(path.read_text(encoding="utf-8-sig"))
-        frame_rate = parser.getfloat("Sequence", "frameRate")
     except (OSError, ValueError, ConfigParserError) as error:
         reason = " ".join(str(error).split())
-        raise InvalidFile(f"cannot read {path} ({reason})", remedy="correct or remove it, or name --fps") from error
-    if not 0 < frame_rate < float("inf"):
-        raise InvalidFile(f"{path} says frameRate={frame_rate:g}", remedy="correct or remove it, or name --fps")
-    return SequenceInfo(path, frame_rate, path.parent / parser.get("Sequence", "imDir", fallback="img1"))
+        raise InvalidFile(f"cannot read {path} ({reason})", remedy=remedy) from error
+    return parser
+
+
+def _image_folder(path: Path, parser: ConfigParser) -> Path:
+    return path.parent / parser.get("Sequence", "imDir", fallback="img1")
 
 
 def find_sequence_info(source: Path, detections: Path | None) -> SequenceInfo | None:

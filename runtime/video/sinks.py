@@ -46,7 +46,11 @@ class VideoSink:
         if _ENCODER not in av.codecs_available:
             raise MissingDependency(f"PyAV with {_ENCODER}", extra="video", purpose="writing a video")
         options = {"movflags": "faststart"}
-        with whole_file(path) as temporary, av.open(str(temporary), "w", format="mp4", options=options) as container:
+        with (
+            whole_file(path) as temporary,
+            # "file:" lets FFmpeg take a path with a colon for a path.
+            av.open(f"file:{temporary}", "w", format="mp4", options=options) as container,
+        ):
             sink = VideoSink(av, container, frame_rate)
             yield sink
             sink._finish()

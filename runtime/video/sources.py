@@ -6,7 +6,8 @@ further: what decoders make up behind it looks like pictures and is none. `Sourc
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import re
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import InvalidFile, MissingDependency
-from reidkit.runtime.video.sequence_info import FILE_NAME, read_sequence_info
+from reidkit.runtime.video.sequence_info import FILE_NAME, read_image_folder
 
 _IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 _VIDEO_SUFFIXES = frozenset((".264", ".avi", ".mkv", ".mov", ".mp4", ".webm"))
@@ -71,19 +72,36 @@ def open_source(location: str | Path) -> Source:
         InvalidFile: nothing is there, or not a single frame can be decoded.
         MissingDependency: PyAV is not installed.
     """
-    if "://" in str(location):
+    path = local_path(location)
+    if path is None:
         return VideoSource(str(location), is_stream=True)
+    return ImageSource(path) if path.is_dir() else VideoSource(str(path))
+
+
+def local_path(location: str | Path) -> Path | None:
+    """The file or the folder of images whose pictures `open_source` reads; None where that is a stream's URL.
+
+    Raises:
+        InvalidFile: a sequence holds neither its folder of images nor one video.
+    """
     path = Path(location)
-    if (path / FILE_NAME).is_file():
-        images = read_sequence_info(path / FILE_NAME).image_folder
-        videos = [] if images.is_dir() else [file for file in path.iterdir() if file.suffix.lower() in _VIDEO_SUFFIXES]
-        return VideoSource(str(videos[0])) if len(videos) == 1 else ImageSource(images)
-    if path.is_dir():
-        return ImageSource(path)
-    return VideoSource(str(path))
+    if "://" in str(location) and not path.exists():
+        return None
+    if not (path / FILE_NAME).is_file():
+        return path
+    images = read_image_folder(path / FILE_NAME)
+    if images.is_dir():
+        return images
+    videos = [file for file in path.iterdir() if file.suffix.lower() in _VIDEO_SUFFIXES]
+    if len(videos) != 1:
+        raise InvalidFile(
+            f"there is no folder of images {images}, and {len(videos)} videos beside it",
+            remedy="name a folder or a video file",
+        )
+    return videos[0]
 
 
-def read_ahead(source: Source) -> Generator[tuple[Frame, float], None, None]:
+def read_ahead(source: Iterable[Frame]) -> Generator[tuple[Frame, float], None, None]:
     """The frames and the milliseconds each took to decode; the next one is decoded while the caller works."""
     frames = iter(source)
 
@@ -161,7 +179,7 @@ class ImageSource:
     """A folder of images.
 
     Files named by numbers from 1 (``000001.jpg``) are the frames of those numbers, as MOTChallenge has them; any
-    others are taken by name and counted.
+    others, also those numbered from 0, are counted from 1 in the order of their names, 9 before 10.
     """
 
     frame_rate: float | None = None
@@ -214,8 +232,10 @@ def _import_av() -> Any:
 
 def _open_video(av: Any, location: str, *, is_stream: bool = False) -> tuple[Any, Any]:
     """The container and its first video stream, whose decoder stops at damage unless it is a stream's."""
+    # "file:" lets FFmpeg take a path with a colon for a path.
+    address, timeout_s = (location, _STREAM_TIMEOUT_S) if is_stream else (f"file:{location}", None)
     try:
-        container = av.open(location, metadata_errors="ignore", timeout=_STREAM_TIMEOUT_S if is_stream else None)
+        container = av.open(address, metadata_errors="ignore", timeout=timeout_s)
     except av.error.FFmpegError as error:
         raise _no_video(location, error.strerror) from error
     stream = next(iter(container.streams.video), None)
@@ -239,7 +259,13 @@ def _numbered(files: list[Path]) -> dict[int, Path]:
         numbered = {int(path.stem): path for path in files}
         if len(numbered) == len(files):
             return numbered
-    return dict(enumerate(sorted(files), 1))
+    return dict(enumerate(sorted(files, key=_as_people_count), 1))
+
+
+def _as_people_count(path: Path) -> tuple[list[str | int], str]:
+    """A key that sorts names by the numbers in them: frame9.png before frame10.png."""
+    parts = re.split("([0-9]+)", path.name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], path.name
 
 
 def _upright(picture: Any) -> NDArray[np.uint8]:

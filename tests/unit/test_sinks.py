@@ -29,6 +29,14 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
         assert np.abs(frame.image.astype(int) - image).mean() < 6
 
 
+def test_a_folder_with_a_colon_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cam:1").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with VideoSink.open(Path("cam:1/v.mp4"), frame_rate=7) as sink:
+        sink.write(picture(1))
+    assert len(list(open_source("cam:1/v.mp4"))) == 1
+
+
 @pytest.mark.parametrize("rate", [0.5, 29.97, 60000 / 1001, 1000])
 def test_any_frame_rate_is_kept(tmp_path: Path, rate: float) -> None:
     with VideoSink.open(tmp_path / "v.mp4", frame_rate=rate) as sink:

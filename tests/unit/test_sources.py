@@ -10,6 +10,7 @@ import pytest
 from small_videos import picture, write_video
 
 from reidkit.runtime.errors import InvalidFile
+from reidkit.runtime.video.frame_rate import frame_rate_of, frames_at
 from reidkit.runtime.video.sequence_info import find_sequence_info, read_sequence_info
 from reidkit.runtime.video.sources import Frame, open_source, read_ahead
 
@@ -46,6 +47,21 @@ def test_a_container_tells_its_frame_rate_and_length(tmp_path: Path) -> None:
     assert source.frame_count == 40
     assert next(frame.timestamp_s for frame in source if frame.index == 13) == pytest.approx(1.0)
     source.close()
+
+
+@pytest.mark.parametrize("name", ["2024-01-01T12:30:00.mp4", "cam:1/v.mp4", "rtsp:.mp4", "100%d.mp4"])
+def test_a_path_with_a_colon_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    write_video(tmp_path / "v.mp4", IMAGES[:5]).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for location in (name, f"./{name}", Path(name), tmp_path / name):
+        assert len(frames_of(location)[0]) == 5
+
+
+def test_a_folder_of_images_may_have_colons_in_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_images(tmp_path / "cam:1", ["12:30:01.png", "12:30:00.png", "of%03d.png"])
+    monkeypatch.chdir(tmp_path)
+    assert len(frames_of("cam:1")[0]) == 3
 
 
 def test_a_file_url_is_a_stream(tmp_path: Path) -> None:
@@ -165,6 +181,17 @@ def test_other_images_are_counted_by_name(tmp_path: Path, names: list[str]) -> N
     assert np.abs(frames[0].image.astype(int) - IMAGES[int(np.argsort(names)[0])]).mean() < 6
 
 
+def test_numbers_in_names_are_counted_as_people_count(tmp_path: Path) -> None:
+    names = ["0.png", "10.png", "2.png", "1.png", "9.png"]
+    in_order = [0, 3, 2, 4, 1]
+    for folder, prefix in (("from-zero", ""), ("named", "yard 2 frame")):
+        frames, warning = frames_of(write_images(tmp_path / folder, [prefix + name for name in names]))
+        assert [frame.index for frame in frames] == [1, 2, 3, 4, 5]
+        for frame, place in zip(frames, in_order, strict=True):
+            np.testing.assert_array_equal(frame.image, IMAGES[place])
+        assert warning is None
+
+
 def test_a_damaged_image_ends_the_sequence_and_a_damaged_first_one_is_refused(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "frames", ["1.png", "2.png", "3.png"])
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:150])
@@ -190,7 +217,7 @@ def test_a_sequence_may_hold_a_video_instead_of_images(tmp_path: Path) -> None:
     frames, warning = frames_of(tmp_path)
     assert (len(frames), warning) == (5, None)
     write_video(tmp_path / "another.mp4", IMAGES[:5])
-    with pytest.raises(InvalidFile, match="img1"):
+    with pytest.raises(InvalidFile, match=r"img1, and 2 videos"):
         open_source(tmp_path)
 
 
@@ -212,13 +239,51 @@ def test_seqinfo_is_found_by_the_source_and_by_the_detections(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "content", ["", "no section", "[Sequence]\n", "[Sequence]\nframeRate=fast\n", "[Sequence]\nframeRate=0\n", "\0\xff"]
+    "content",
+    [
+        "",
+        "no section",
+        "[Sequence]\n",
+        "\0\xff",
+        *(f"[Sequence]\nframeRate={rate}\n" for rate in ("fast", 0, 1e5, "nan")),
+    ],
 )
 def test_a_seqinfo_without_a_frame_rate_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "seqinfo.ini"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(InvalidFile, match=r"seqinfo\.ini.*--fps"):
         read_sequence_info(path)
+
+
+def test_a_sequence_is_read_whatever_its_seqinfo_says_of_the_frame_rate(tmp_path: Path) -> None:
+    write_images(tmp_path / "pictures", ["000001.png", "000002.png"])
+    (tmp_path / "seqinfo.ini").write_text("[Sequence]\nimDir=pictures\nframeRate=fast\n")
+    source = open_source(tmp_path)
+    assert frame_rate_of(source, tmp_path, fps=12) == (12, "--fps")
+    with pytest.raises(InvalidFile, match=r"frameRate=fast.*--fps"):
+        frame_rate_of(source, tmp_path)
+
+
+def test_who_says_the_frame_rate_is_asked_in_turn(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.mp4", IMAGES[:4], rate=5)
+    source, images = open_source(video), open_source(write_images(tmp_path / "frames", ["1.png", "2.png", "3.png"]))
+    assert frame_rate_of(source, video) == (5, "input")
+    assert frame_rate_of(images, tmp_path / "frames") == (30, "default")
+    (tmp_path / "seqinfo.ini").write_text("[Sequence]\nframeRate=7.5\n")
+    assert frame_rate_of(source, video)[0] == frame_rate_of(images, tmp_path / "frames")[0] == 7.5
+    (tmp_path / "seqinfo.ini").unlink()
+    source.frame_rate = 1e6
+    with pytest.raises(InvalidFile, match=r"1e\+06 frames per second: name --fps"):
+        frame_rate_of(source, video)
+
+
+def test_times_are_reckoned_by_the_frame_rate_unless_it_is_the_sources_own(tmp_path: Path) -> None:
+    def times(rate: float) -> list[float]:
+        return [frame.timestamp_s for frame in frames_at(open_source(tmp_path / "v.mp4"), rate)]
+
+    write_video(tmp_path / "v.mp4", IMAGES[:4], rate=5)
+    assert times(5) == pytest.approx([0, 0.2, 0.4, 0.6])
+    assert times(10) == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
 def test_reading_ahead_stops_when_its_reader_does(tmp_path: Path) -> None:
