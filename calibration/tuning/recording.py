@@ -17,6 +17,7 @@ from reidkit.runtime.engines import Engine, have_pixels
 from reidkit.runtime.errors import InvalidFile, InvalidInput
 from reidkit.runtime.tracking import BotSort, BotSortConfig
 from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
+from reidkit.runtime.video.frame_rate import frame_rate_of, frames_at
 from reidkit.runtime.video.mot_files import MotTable, read_detections, read_tracks
 from reidkit.runtime.video.sources import open_source
 
@@ -103,6 +104,7 @@ def record(
     truth: Path | None,
     engine: Engine | None,
     config: BotSortConfig,
+    fps: float | None = None,
     on_frame: Callable[[int], None] = lambda index: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Take:
@@ -114,6 +116,7 @@ def record(
         truth: likewise; None: its ``gt/gt.txt``.
         engine: embeds every detection; None to track without appearance.
         config: names the method of camera motion.
+        fps: frames per second; None: what `seqinfo.ini` says, else the source.
         on_frame: told of each frame.
         should_stop: asked at each frame; what was recorded so far is returned.
 
@@ -129,8 +132,9 @@ def record(
     camera = camera_motion_of(config)
     moments: list[_Moment] = []
     size = (0, 0)
-    with closing(open_source(source)) as frames:
-        for frame in frames:
+    with closing(open_source(source)) as pictures:
+        frame_rate, _ = frame_rate_of(pictures, source, fps=fps, detections=detections)
+        for frame in frames_at(pictures, frame_rate):
             if should_stop():
                 break
             found = seen.get(frame.index, Detections.none())
