@@ -13,17 +13,19 @@ way, so what all people have in common in a camera is taken off before they are 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike, NDArray
 
-from reidkit.runtime.errors import InvalidConfig, InvalidFile, InvalidInput, did_you_mean
+from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.tracking.arguments import array_of, seconds
+from reidkit.runtime.tracking.passages import DEFAULT_REACH_S, AcrossCamerasConfig, Passage
 from reidkit.runtime.tracking.tracks import Tracks
+
+__all__ = ["AcrossCameras", "AcrossCamerasConfig", "Passage"]
 
 _FOOTPRINTS = 200
 """Places on the ground that are kept of a track."""
@@ -31,99 +33,6 @@ _MEAN_OF = 4
 """A camera's mean counts half once it is of so many tracks."""
 _TRACKS_IN_MEAN = 500
 """The latest; light changes."""
-_DEFAULT_REACH_S = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
-    """A way between two cameras.
-
-    Attributes:
-        cameras: the two, in any order.
-        min_s: seconds that it takes at least to get from one picture into the other.
-        max_s: and at most.
-        overlap: whether they may see one person at once.
-    """
-
-    cameras: tuple[int, int]
-    min_s: float = 0.0
-    max_s: float = _DEFAULT_REACH_S
-    overlap: bool = False
-
-    def __post_init__(self) -> None:
-        if self.cameras[0] == self.cameras[1]:
-            raise InvalidConfig(f"a passage leads from one camera to another, found {self.cameras}")
-        if not 0 <= self.min_s <= self.max_s < float("inf"):
-            raise InvalidConfig(f"a passage takes 0 <= min_s <= max_s seconds, found {self.min_s:g} and {self.max_s:g}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcrossCamerasConfig:
-    """When tracks of two cameras are one person's.
-
-    Attributes:
-        min_cosine: the mean of best and average cosine between their embeddings, at least; -1..1.
-        margin: by how much every rival of either must stay below.
-        min_sightings: embeddings of a track before it is compared.
-        history: embeddings that are kept of a track, spread over its life.
-        interval_s: seconds between comparisons.
-        passages: ways between cameras; where none is given every two cameras may see one person at once or a minute
-            apart, where some are given there are no others.
-        ground: by camera, a (3, 3) homography from pixels to metres on the ground, common to all.
-        max_distance_m: between the places of one person whom two cameras with a `ground` see at once.
-    """
-
-    min_cosine: float = 0.45
-    margin: float = 0.05
-    min_sightings: int = 5
-    history: int = 50
-    interval_s: float = 0.5
-    passages: tuple[Passage, ...] = ()
-    ground: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
-    max_distance_m: float = 2.0
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("min_cosine", -1, 1), ("margin", 0, 2), ("interval_s", 0, 3600)):
-            if not low <= getattr(self, name) <= high:
-                raise InvalidConfig(f"{name} must lie within {low} and {high}, found {getattr(self, name)!r}")
-        if min(self.min_sightings, self.history) < 1 or not 0 < self.max_distance_m < float("inf"):
-            raise InvalidConfig("min_sightings and history are at least 1, max_distance_m is more than 0")
-        for camera, homography in self.ground.items():
-            if homography.shape != (3, 3) or not np.isfinite(homography).all():
-                raise InvalidConfig(f"the ground of camera {camera} is no finite (3, 3) homography")
-
-    @staticmethod
-    def load(path: Path) -> AcrossCamerasConfig:
-        """The settings in a YAML file, under the names above; passages are mappings of theirs.
-
-        Raises:
-            InvalidFile: there is none, or it is no YAML.
-            InvalidConfig: an unknown key, or a value that means nothing.
-        """
-        try:
-            given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InvalidFile(f"cannot read {path} ({' '.join(str(error).split())})") from error
-        if not isinstance(given, dict):
-            raise InvalidFile(f"{path} must hold 'key: value' lines, found {type(given).__name__}")
-        known = [each.name for each in fields(AcrossCamerasConfig)]
-        for key in given:
-            if key not in known:
-                raise InvalidConfig(f"{path}: unknown key {key!r}", remedy=did_you_mean(str(key), known))
-        try:
-            passages = [Passage(**{**each, "cameras": tuple(each["cameras"])}) for each in given.pop("passages", [])]
-            ground = {int(camera): np.array(rows, np.float64) for camera, rows in given.pop("ground", {}).items()}
-            return AcrossCamerasConfig(**given, passages=tuple(passages), ground=ground)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            if isinstance(error, InvalidConfig):
-                raise
-            raise InvalidConfig(f"{path}: {error}") from error
-
-    def passage(self, one: int, other: int) -> Passage | None:
-        """The way between two cameras, None where there is none."""
-        if not self.passages:
-            return Passage(cameras=(one, other), overlap=True)
-        return next((each for each in self.passages if set(each.cameras) == {one, other}), None)
 
 
 class AcrossCameras:
@@ -134,11 +43,17 @@ class AcrossCameras:
     """
 
     def __init__(self, config: AcrossCamerasConfig | None = None) -> None:
+        if config is not None and not isinstance(config, AcrossCamerasConfig):
+            raise InvalidInput(
+                f"config must be an AcrossCamerasConfig, found {config!r}",
+                remedy="read a file with AcrossCamerasConfig.load(path)",
+            )
         self.config = config or AcrossCamerasConfig()
         self._lock = Lock()
         self._people: dict[int, _Person] = {}
         self._owner: dict[tuple[int, int], int] = {}
         self._means: dict[int, _Mean] = {}
+        self._embedding_dim: int | None = None
         self._next_id = 1
         self._next_comparison_s = -float("inf")
         self.joined: dict[int, int] = {}
@@ -157,20 +72,23 @@ class AcrossCameras:
         Args:
             camera: its number.
             tracks: (T) of the frame.
-            embeddings: (N, D) of the frame's detections, of unit length; None: none.
-            embedded: (N,) bool, which rows are set; None: all.
+            embeddings: (N, D) of the frame's detections, of any length but zero; None: none. D is the same for all.
+            embedded: (N,) bool, which rows are set; None: all. Other rows, and those of no track, are never read.
             timestamp_s: when the frame was taken, by a clock that all cameras share.
 
         Returns:
             The same tracks, by ascending id. A track may get another id later, once it is recognised; see `resolve`.
 
         Raises:
-            InvalidInput: the timestamp is not finite, or the arrays do not fit each other.
+            InvalidInput: the timestamp is not finite, the arrays do not fit each other, an embedding is zero or not
+                finite. Nothing has changed then.
         """
-        if not np.isfinite(timestamp_s):
+        if not np.isfinite(timestamp_s := seconds(timestamp_s, "timestamp_s")):
             raise InvalidInput(f"timestamp_s must be finite, found {timestamp_s!r}")
         rows, known = _seen_rows(tracks, embeddings, embedded)
         with self._lock:
+            if known.any():
+                self._expect_width(rows.shape[1])
             sightings = [self._sighting(camera, track, timestamp_s) for track in tracks.ids.tolist()]
             self._part(sightings)
             for position, (sighting, box) in enumerate(zip(sightings, tracks.boxes_xyxy, strict=True)):
@@ -195,6 +113,15 @@ class AcrossCameras:
         with self._lock:
             return np.array([now(identity) for identity in given.ravel().tolist()], np.int64).reshape(given.shape)
 
+    def _expect_width(self, width: int) -> None:
+        """Hold all cameras to one width of embeddings."""
+        if self._embedding_dim not in (None, width):
+            raise InvalidInput(
+                f"embeddings have width {width}, those before had {self._embedding_dim}",
+                remedy="use the same artifact for all cameras",
+            )
+        self._embedding_dim = width
+
     def _sighting(self, camera: int, track: int, now_s: float) -> _Sighting:
         """What is known of a track; a new one is somebody new."""
         if (owner := self._owner.get((camera, track))) is None:
@@ -218,15 +145,15 @@ class AcrossCameras:
                 self._newcomer(sighting)
 
     def _place(self, camera: int, box: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """Where somebody stands, (2,) metres; None where the camera knows no ground."""
+        """Where somebody stands, (2,) metres; None where the camera knows no ground, or they are at its horizon."""
         if (homography := self.config.ground.get(camera)) is None:
             return None
         x, y, w = homography @ ((box[0] + box[2]) / 2, box[3], 1.0)
-        return np.array([x / w, y / w])
+        return np.array([x / w, y / w]) if abs(w) > 1e-9 * max(abs(x), abs(y)) else None
 
     def _compare(self, now_s: float) -> None:
         """Join who is certain, until nobody is."""
-        reach = max((passage.max_s for passage in self.config.passages), default=_DEFAULT_REACH_S)
+        reach = max((passage.max_s for passage in self.config.passages), default=DEFAULT_REACH_S)
         waiting = [
             (identity, person)
             for identity, person in self._people.items()
@@ -403,16 +330,26 @@ def _seen_rows(
     """(T, D) unit embeddings of the tracks, and (T,) which of them there are."""
     if embeddings is None:
         return np.zeros((len(tracks), 0)), np.zeros(len(tracks), np.bool_)
-    given = np.asarray(embeddings, np.float64)
-    there = np.ones(len(given), np.bool_) if embedded is None else np.asarray(embedded, np.bool_)
-    if given.ndim != 2 or there.shape != given.shape[:1] or tracks.detection_index.max(initial=-1) >= len(given):
+    given = array_of(embeddings, "embeddings", "(N, D) floats")
+    if given.ndim != 2 or given.dtype.kind != "f" or tracks.detection_index.max(initial=-1) >= len(given):
         raise InvalidInput(
-            f"embeddings are (N, D) and embedded (N,), N detections of the tracks; found {given.shape}, {there.shape}"
+            f"embeddings must be (N, D) floats of the tracks' N detections, found {given.shape} {given.dtype}"
         )
+    there = np.ones(len(given), np.bool_) if embedded is None else array_of(embedded, "embedded", "(N,) bool")
+    if there.shape != given.shape[:1] or there.dtype != np.bool_:
+        raise InvalidInput(f"embedded must be ({len(given)},) bool, found {there.shape} {there.dtype}")
     index = tracks.detection_index
     known = (index >= 0) & there[index] if len(given) else np.zeros(len(tracks), np.bool_)
+    chosen = given[index[known]].astype(np.float64)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(chosen, axis=1)
+    if not (good := np.isfinite(lengths) & (lengths > 0)).all():
+        raise InvalidInput(
+            f"the embedding of detection {index[known][~good][0]} is zero or not finite: it cannot be compared",
+            remedy="mark in embedded= which rows are set, or leave the artifact that gave it",
+        )
     rows = np.zeros((len(tracks), given.shape[1]))
-    rows[known] = _units(given[index[known]])
+    rows[known] = chosen / lengths[:, None]
     return rows, known
 
 

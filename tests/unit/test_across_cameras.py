@@ -158,6 +158,102 @@ def test_settings_are_read_strictly(tmp_path: Path) -> None:
         AcrossCamerasConfig.load(tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("passages: [{cameras: [0, 9]}]", r"passages\[0\]: there is no camera 9: .*0 to 1"),
+        ("passages: [{cameras: [-1, 0]}]", "there is no camera -1"),
+        ("passages: [{cameras: ['0', '1']}]", r"cameras are two numbers, found \['0', '1'\]"),
+        ("passages: [{cameras: [0, 1, 2]}]", r"cameras are two numbers, found \[0, 1, 2\]"),
+        ("passages: [{cameras: [true, 0]}]", "cameras are two numbers"),
+        ("passages: [{cameras: 3}]", "cameras are two numbers, found 3"),
+        ("passages: [{camera: [0, 1]}]", "unknown key 'camera': did you mean 'cameras'"),
+        ("passages: [{min_s: 3}]", "names its two cameras"),
+        ("passages: [{cameras: [0, 1], overlap: 3}]", "overlap is true or false, found 3"),
+        ("passages: [{cameras: [0, 1], min_s: soon}]", "min_s must be a number, found 'soon'"),
+        ("passages: [{cameras: [0, 1], max_s: .inf}]", "max_s must be a number"),
+        ("passages: [{cameras: [0, 1]}, {cameras: [1, 0]}]", r"two passages between cameras \[0, 1\]"),
+        ("passages: {cameras: [0, 1]}", "passages are a list"),
+        ("passages: [3]", r"passages\[0\] is 3"),
+        ("passages: 5", "passages are a list, found 5"),
+        ("min_sightings: 2.5", "min_sightings must be a whole number, found 2.5"),
+        ("min_sightings: 6\nhistory: 5", "min_sightings 6 is above history 5"),
+        ("margin: '0.1'", "margin must be a number, found '0.1'"),
+        ("margin:", "margin must be a number, found None"),
+        ("ground: 5", "ground is a homography for each camera"),
+        ("ground: {'0': [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}", "by the number of a camera, found '0'"),
+        ("ground: {2: [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}", "there is no camera 2"),
+        ("ground: {0: [[1, 0, 0], [0, 1, 0], [0, 0, one]]}", "camera 0 is no homography"),
+        ("ground: {0: [[1, 0, 0], [0, 1, 0], [0, 0, 0]]}", "invertible"),
+        ("ground: {0: [[1, 0, 0], [0, 1], [0, 0, 1]]}", "camera 0 is no homography"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_to_do(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "across.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidConfig, match=f"across.yaml: .*{message}"):
+        AcrossCamerasConfig.load(path, cameras=2)
+
+
+def test_a_camera_may_have_any_number_where_nobody_knows_how_many_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "across.yaml"
+    path.write_text("passages: [{cameras: [0, 9]}]")
+    assert AcrossCamerasConfig.load(path).passages == (Passage(cameras=(0, 9)),)
+
+
+def test_what_is_said_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "across.yaml"
+    path.write_text("margin: 0.1\npassages:\n- cameras: [0, 1]\n  min_s: 2\n  min_s: 9\n")
+    with pytest.raises(InvalidFile, match="min_s is there twice, in lines 4 and 5"):
+        AcrossCamerasConfig.load(path)
+
+
+def test_arguments_of_another_kind_are_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"AcrossCamerasConfig\.load"):
+        AcrossCameras("across.yaml")  # type: ignore[arg-type]
+    with pytest.raises(InvalidConfig, match="Passage values"):
+        AcrossCamerasConfig(passages=((0, 1),))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("nonsense", [np.nan, np.inf, -np.inf, 0.0, 1e300])
+def test_an_embedding_that_is_none_is_refused_and_spoils_nothing(nonsense: float) -> None:
+    scene, whole = Scene(), Scene()
+    for one in (scene, whole):
+        one.watch(0, 0, {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 5})
+    given = Tracks(
+        ids=np.array([7, 8]),
+        boxes_xyxy=np.tile([0.0, 0.0, 10.0, 30.0], (2, 1)),
+        scores=np.ones(2),
+        classes=np.zeros(2, np.int64),
+        detection_index=np.array([0, 2]),
+        confirmed=np.ones(2, np.bool_),
+    )
+    embeddings = np.ones((3, DIM))
+    embeddings[2] = nonsense
+    with pytest.raises(InvalidInput, match="embedding of detection 2 is zero or not finite"):
+        scene.people.observe(1, given, embeddings, timestamp_s=3.0)
+    assert scene.watch(1, 5, {1: 4, 2: 2, 3: 0, 4: 1, 5: 3, 6: 5}) == whole.watch(
+        1, 5, {1: 4, 2: 2, 3: 0, 4: 1, 5: 3, 6: 5}
+    )
+    assert len(scene.people.joined) == 6
+
+
+def test_rows_that_are_not_set_or_of_no_track_are_never_read() -> None:
+    scene = Scene()
+    given = Tracks(
+        np.array([1, 2]), np.ones((2, 4)), np.ones(2), np.zeros(2, np.int64), np.array([0, 1]), np.ones(2, np.bool_)
+    )
+    embeddings = np.full((3, DIM), np.nan)
+    embeddings[0] = 1
+    named = scene.people.observe(0, given, embeddings, embedded=[True, False, True], timestamp_s=1)
+    assert named.ids.tolist() == [1, 2]
+
+
+def test_who_stands_at_the_horizon_has_no_place() -> None:
+    scene = Scene(AcrossCamerasConfig(ground={0: np.array([[1.0, 0, 0], [0, 1, 0], [0, 0.01, -1]])}))
+    assert scene.see(0, 0, {1: 0}, {1: (50, 100)}) == {1: 1}
+
+
 def test_arrays_that_do_not_fit_are_refused() -> None:
     scene = Scene()
     scene.see(0, 0, {1: 0})
@@ -168,3 +264,15 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         scene.people.observe(0, given, np.zeros((2, DIM)), timestamp_s=1)
     with pytest.raises(InvalidInput, match="finite"):
         scene.people.observe(0, given, None, timestamp_s=float("nan"))
+    ids, box = np.array([1]), np.zeros((1, 4))
+    given = Tracks(ids, box, np.ones(1), np.zeros(1, np.int64), np.array([0]), np.ones(1, np.bool_))
+    one = np.ones((1, DIM))
+    for embeddings, options, message in (
+        ([[1.0], [1.0, 2.0]], {}, r"embeddings must be \(N, D\) floats, found list"),
+        (np.ones((1, DIM + 1)), {}, f"width {DIM + 1}, those before had {DIM}"),
+        (one, {"embedded": [1]}, "embedded must be"),
+        (one, {"embedded": [[True], [True, False]]}, "embedded must be"),
+        (one, {"timestamp_s": "now"}, "timestamp_s must be a number of seconds, found 'now'"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            scene.people.observe(0, given, embeddings, **{"timestamp_s": 1.0, **options})
