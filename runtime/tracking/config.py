@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reidkit.runtime.errors import InvalidConfig
+from reidkit.runtime.tracking.arguments import is_number
 from reidkit.runtime.tracking.auto_thresholds import check_auto, resolved
 from reidkit.runtime.tracking.classes import contradiction_in, read_class_scores
 from reidkit.runtime.tracking.regions import Region, read_regions
@@ -55,7 +55,8 @@ class BotSortConfig:
         duplicate_iou: of a tracked and a lost track that overlap more than this, the younger is dropped.
         camera_motion: ``"none"``; ``"file"``; or, all needing OpenCV and the frames, ``"auto"`` (cheap while the camera
             stands, the most exact when it moves), ``"sparse_flow"`` (the authors'), ``"orb"``, ``"ecc"``.
-        camera_motion_file: precomputed motion for ``"file"``: lines of ``frame h00 h01 h02 h10 h11 h12``.
+        camera_motion_file: precomputed motion for ``"file"``: lines of ``frame h00 h01 h02 h10 h11 h12``. In a settings
+            file a path counts from that file's folder, here from the current one.
         camera_motion_pixels: for ``"auto"``: frames are halved until they have no more pixels than this.
         camera_motion_points: for ``"auto"``: landmarks looked for in a frame; with the pixels, what it may cost.
         long_term_min_cosine: None, or the cosine from which a lost person is recognised by appearance alone.
@@ -78,7 +79,7 @@ class BotSortConfig:
         core: what associates: ``"numpy"``, or ``"native"``, the same to the bit in C++. See `NativeCore`.
         clock: what passes between two updates: ``"frames"``, one frame, as in the authors' code; or ``"timestamps"``,
             as many as their timestamps say (dropped frames, a rate that changes), in ages and predictions.
-        reid_model: artifact or backbone the file names; None: none.
+        reid_model: artifact or backbone the file names, a folder counted from the current one; None: none.
         embedding_dim: width that the artifact must have; None: any.
         auto: cosines that the artifact is asked for, see `resolved`; a file says ``min_cosine: auto``.
     """
@@ -170,12 +171,13 @@ class BotSortConfig:
         Args:
             path: the file; a name without a folder that is no file here is looked up among the presets.
             schema: what the keys mean: ``"reidkit"``, ``"mivolo"``, ``"official"``, ``"ultralytics"`` or ``"boxmot"``;
-                None: the file's own `schema` key.
+                None: the file's own `schema` key. Without one the keys are reidkit's own, unless there is one of MiVOLO's
+                that we have not: ``alpha, nn_budget, max_age, min_confidence, reid_thresh, model``.
             frame_rate: frames per second, which the buffers of some schemas are scaled by; None: the file's, else 30.
 
         Raises:
-            InvalidConfig: unknown schema or key, value of the wrong type or out of range.
-            InvalidFile: the file is missing or not YAML.
+            InvalidConfig: unknown schema or key, value of the wrong type or out of range, keys that need a schema.
+            InvalidFile: the file is missing, not YAML, or says something twice.
         """
         from reidkit.runtime.tracking.schemas import read_config
 
@@ -193,10 +195,7 @@ class BotSortConfig:
         if value is None and kind.endswith("| None"):
             return
         wanted = kind.removesuffix(" | None")
-        if wanted == "float":
-            fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        else:
-            fits = type(value).__name__ == wanted.partition("[")[0]
+        fits = is_number(value) if wanted == "float" else type(value).__name__ == wanted.partition("[")[0]
         if not fits:
             raise InvalidConfig(f"{name} must be of type {wanted}, found {value!r}")
         if name in _RANGES and not _RANGES[name][0] <= value <= _RANGES[name][1]:  # type: ignore[operator]

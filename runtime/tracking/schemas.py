@@ -9,20 +9,22 @@ file leaves out.
 from __future__ import annotations
 
 import dataclasses
-import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reidkit.runtime.errors import InvalidConfig, InvalidFile, did_you_mean
+from reidkit.runtime.tracking.arguments import is_number
 from reidkit.runtime.tracking.auto_thresholds import AUTO, AUTO_FIELDS, check_auto
 from reidkit.runtime.tracking.config import BotSortConfig
+from reidkit.runtime.tracking.yaml_mapping import read_mapping
 
 Fields = dict[str, Any]
+Origins = dict[str, list[str]]
+"""By a field of `BotSortConfig`, what was written that it comes from: ``key: value``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,12 @@ class _Key:
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
-    """A tool's keys, its defaults for those that a file leaves out, and what only several keys together mean."""
+    """A tool's keys, its defaults for those that a file leaves out, and what the `combined` ones mean together."""
 
     keys: Mapping[str, _Key]
     defaults: Mapping[str, Any]
     together: Callable[[Mapping[str, Any]], Fields] = lambda _: {}
+    combined: tuple[str, ...] = ()
 
 
 def read_config(path: str | Path, *, schema: str | None, frame_rate: float | None) -> BotSortConfig:
@@ -48,9 +51,13 @@ def read_config(path: str | Path, *, schema: str | None, frame_rate: float | Non
     if schema is not None and declared is not None and schema != declared:
         raise InvalidConfig(f"{path} says schema: {declared}, but schema {schema!r} was asked for")
     try:
-        return convert(schema or declared or recognise_schema(mapping), mapping, frame_rate=frame_rate)
+        config = convert(schema or declared or recognise_schema(mapping), mapping, frame_rate=frame_rate)
     except InvalidConfig as error:
         raise InvalidConfig(f"{path}: {error.message}", remedy=error.remedy) from error
+    if config.camera_motion_file is None:
+        return config
+    beside = Path(path).parent.absolute() / config.camera_motion_file
+    return dataclasses.replace(config, camera_motion_file=str(beside))
 
 
 def schema_of(path: str | Path) -> str:
@@ -61,10 +68,21 @@ def schema_of(path: str | Path) -> str:
 
 def convert(schema: str, mapping: Mapping[str, Any], *, frame_rate: float | None) -> BotSortConfig:
     """See `BotSortConfig.from_schema`."""
-    if schema == "reidkit":
-        return _native(mapping, frame_rate=frame_rate)
-    if schema not in _SCHEMAS:
-        raise InvalidConfig(f"unknown schema {schema!r}", remedy=did_you_mean(schema, ["reidkit", *_SCHEMAS]))
+    if not isinstance(mapping, Mapping):
+        raise InvalidConfig(f"settings are a mapping of keys to values, found {mapping!r}")
+    if not isinstance(schema, str) or schema not in ("reidkit", *_SCHEMAS):
+        raise InvalidConfig(f"unknown schema {schema!r}", remedy=did_you_mean(str(schema), ["reidkit", *_SCHEMAS]))
+    origins: Origins = {}
+    try:
+        if schema == "reidkit":
+            return BotSortConfig(**_native(mapping, frame_rate, origins))
+        return BotSortConfig(**_translated(schema, mapping, frame_rate, origins))
+    except InvalidConfig as error:
+        raise InvalidConfig(_as_written(error.message, origins), remedy=error.remedy) from error
+
+
+def _translated(schema: str, mapping: Mapping[str, Any], frame_rate: float | None, origins: Origins) -> Fields:
+    """The fields that `mapping` means in another tool's words; `origins` is told which keys they come from."""
     table = _SCHEMAS[schema]
     given = {key: _plain(value) for key, value in mapping.items()}
     _refuse_unknown(schema, given, table.keys)
@@ -76,13 +94,40 @@ def convert(schema: str, mapping: Mapping[str, Any], *, frame_rate: float | None
     settings = {**table.defaults, **given}
     fields: Fields = {"frame_rate": rate, "auto": auto}
     for key, value in settings.items():
-        fields |= table.keys[key].to(_typed(key, value, table.keys[key].kind))
-    fields |= table.together(settings)
-    if "track_buffer" in settings:
-        fields["max_lost_frames"] = int(rate / 30.0 * settings["track_buffer"])  # it counts frames at 30 frames/s
+        meant = _meant_by(table.keys[key], key, value)
+        fields |= meant
+        for name in meant:
+            origins[name] = [f"{key}: {value!r}"] if name != key else []
+    combined = table.together(settings)
+    fields |= combined
+    for name in combined:
+        origins[name] = [f"{key}: {settings[key]!r}" for key in table.combined]
+    if "track_buffer" in settings:  # it counts frames at 30 frames/s
+        fields["max_lost_frames"] = int(_counted(rate / 30.0, settings["track_buffer"]))
+        origins["max_lost_frames"] = [f"track_buffer: {settings['track_buffer']!r}"]
     if "min_cosine" in auto:
         fields["unconfirmed_min_cosine"] = None  # the same
-    return BotSortConfig(**fields)
+    return fields
+
+
+def _meant_by(key: _Key, name: str, value: Any) -> Fields:
+    """The fields that one key's value means."""
+    try:
+        return key.to(_typed(name, value, key.kind))
+    except InvalidConfig as error:
+        message = error.message if error.message.startswith(name) else f"{name}: {error.message}"
+        raise InvalidConfig(message, remedy=error.remedy) from error
+
+
+def _counted(frames: float, times: float) -> float:
+    """Their product, short of what no range allows: whole numbers may be larger than a float can say."""
+    return frames * min(max(times, -1e9), 1e9)
+
+
+def _as_written(message: str, origins: Origins) -> str:
+    """`message`, which speaks of our own fields, after what was written that became of them."""
+    written = [each for name, origin in origins.items() if re.search(rf"\b{name}\b", message) for each in origin]
+    return f"{', '.join(dict.fromkeys(written))}: {message}" if written else message
 
 
 def _left_to_the_artifact(given: Fields, keys: Mapping[str, _Key]) -> tuple[str, ...]:
@@ -96,15 +141,12 @@ def _left_to_the_artifact(given: Fields, keys: Mapping[str, _Key]) -> tuple[str,
 
 def _read(path: str | Path) -> tuple[Fields, str | None]:
     """The keys of a settings file, and the schema it declares."""
-    source = _locate(Path(path))
-    try:
-        mapping = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidFile(f"cannot read tracker settings from {path} ({' '.join(str(error).split())})") from error
-    mapping = {} if mapping is None else mapping
-    if not isinstance(mapping, dict) or not all(isinstance(key, str) for key in mapping):
-        raise InvalidFile(f"{path} must hold 'key: value' lines, found {type(mapping).__name__}")
-    return mapping, mapping.pop("schema", None)
+    mapping = read_mapping(_locate(Path(path)), name=path)
+    declared = mapping.pop("schema", None)
+    if declared is not None and not isinstance(declared, str):
+        known = ", ".join(["reidkit", *_SCHEMAS])
+        raise InvalidConfig(f"{path}: schema is {declared!r}, no name", remedy=f"give one of {known}")
+    return mapping, declared
 
 
 def _locate(path: Path) -> Any:
@@ -119,15 +161,36 @@ def _locate(path: Path) -> Any:
 
 
 def recognise_schema(mapping: Mapping[str, Any]) -> str:
-    """The schema of a file that names none. Raises `InvalidConfig` where its keys leave doubt."""
-    if mapping.keys() & _ONLY_MIVOLO:
+    """The schema of a file that names none: our own, unless it has a key that MiVOLO's settings have and ours do not.
+
+    Raises `InvalidConfig` where its keys leave doubt.
+    """
+    only_ours = mapping.keys() & (_own_keys() - _SCHEMAS["mivolo"].keys.keys())
+    if only_mivolo := mapping.keys() & _only_of("mivolo"):
+        if only_ours:
+            raise InvalidConfig(
+                f"{', '.join(sorted(only_mivolo))}: MiVOLO's words, and {', '.join(sorted(only_ours))}: reidkit's own",
+                remedy="write all keys in the words of one of them",
+            )
         return "mivolo"
-    if any("thresh" in key or key == "track_buffer" for key in mapping):
+    foreign = {key for schema in _SCHEMAS.values() for key in schema.keys} - _own_keys() - {"model"}
+    if any("thresh" in key or key in foreign for key in mapping):
         raise InvalidConfig(
             "its keys mean different things in different tools",
             remedy=f"add a line 'schema: …' with one of {', '.join(_SCHEMAS)}",
         )
-    return "mivolo" if "model" in mapping else "reidkit"
+    return "mivolo" if "model" in mapping and not only_ours else "reidkit"
+
+
+def _own_keys() -> set[str]:
+    """What a file of our own may say."""
+    return {field.name for field in dataclasses.fields(BotSortConfig)} - {"auto"} | _IN_SECONDS.keys()
+
+
+def _only_of(schema: str) -> set[str]:
+    """The keys that no other tool has, nor we."""
+    others = {key for name, other in _SCHEMAS.items() if name != schema for key in other.keys}
+    return _SCHEMAS[schema].keys.keys() - others - _own_keys()
 
 
 _IN_SECONDS = {
@@ -138,9 +201,9 @@ _IN_SECONDS = {
 """Keys of a file of our own that count in seconds what the settings count in frames."""
 
 
-def _native(mapping: Mapping[str, Any], *, frame_rate: float | None) -> BotSortConfig:
-    known = {field.name for field in dataclasses.fields(BotSortConfig)} - {"auto"}
-    _refuse_unknown("reidkit", mapping, known | _IN_SECONDS.keys())
+def _native(mapping: Mapping[str, Any], frame_rate: float | None, origins: Origins) -> Fields:
+    """The fields of `BotSortConfig` that a mapping of our own means; `origins` as for `_translated`."""
+    _refuse_unknown("reidkit", mapping, _own_keys())
     auto = [name for name, value in mapping.items() if value == AUTO and name != "camera_motion"]
     fields = {name: value for name, value in mapping.items() if name not in auto}
     fields["auto"] = check_auto(auto)
@@ -149,8 +212,10 @@ def _native(mapping: Mapping[str, Any], *, frame_rate: float | None) -> BotSortC
         if key in fields:
             if field in fields:
                 raise InvalidConfig(f"{key} and {field} both say how long", remedy="keep one")
-            fields[field] = round(_typed(key, fields.pop(key), float) * rate)
-    return BotSortConfig(**fields)
+            seconds = _typed(key, fields.pop(key), float)
+            fields[field] = round(_counted(rate, seconds))
+            origins[field] = [f"{key}: {seconds!r}"]
+    return fields
 
 
 def _rate(value: Any) -> float:
@@ -161,12 +226,12 @@ def _rate(value: Any) -> float:
 def _refuse_unknown(schema: str, mapping: Mapping[str, Any], known: Any) -> None:
     for key in mapping:
         if key not in known:
-            raise InvalidConfig(f"unknown key '{key}' in schema {schema}", remedy=did_you_mean(key, known))
+            raise InvalidConfig(f"unknown key '{key}' in schema {schema}", remedy=did_you_mean(str(key), known))
 
 
 def _typed(key: str, value: Any, kind: type) -> Any:
-    fits = isinstance(value, (int, float) if kind is float else kind)
-    if not fits or (isinstance(value, bool) and kind is not bool) or (kind is float and not math.isfinite(value)):
+    fits = is_number(value) if kind is float else isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+    if not fits:
         raise InvalidConfig(f"{key} must be of type {kind.__name__}, found {value!r}")
     return value
 
@@ -297,6 +362,7 @@ _SCHEMAS = {
             "use_cmc": True,
         },
         together=_boxmot_unconfirmed,
+        combined=("appearance_thresh", "unconfirmed_emb_scale"),
     ),
     # MiVOLO's advanced ReID settings: IoU and cosine as they are, ages in frames, a long-term stage.
     "mivolo": _Schema(
@@ -323,4 +389,3 @@ _SCHEMAS = {
         },
     ),
 }
-_ONLY_MIVOLO = {"alpha", "nn_budget", "max_age", "normalize_embeddings", "temperature", "min_confidence", "reid_thresh"}

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from reidkit.runtime import BotSortConfig
 from reidkit.runtime.errors import InvalidConfig, InvalidFile
+from reidkit.runtime.tracking.translation import translate
 
 ORIGIN = """
 with_reid: true
@@ -147,7 +149,25 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
         ("frame_rate: fast\nmax_lost_s: 2\n", "frame_rate must be of type float"),
         ("schema: reidkit\nmax_lost_s: long\n", "max_lost_s must be of type float"),
         ("schema: official\ncmc_method: sift\n", "'sift' is not offered"),
-        ("schema: mivolo\nnn_budget: 0\n", "long_term_history must lie within"),
+        ("schema: mivolo\nnn_budget: 0\n", "nn_budget: 0: long_term_history must lie within"),
+        ("schema: ultralytics\nappearance_thresh: 1.5\n", "appearance_thresh: 1.5: min_cosine must .* found 2.0"),
+        ("schema: official\nproximity_thresh: 2\n", "proximity_thresh: 2: min_iou_for_appearance must lie"),
+        (
+            "schema: official\ntrack_low_thresh: 0.8\n",
+            "track_high_thresh: 0.6, track_low_thresh: 0.8: low_score 0.8 is",
+        ),
+        ("schema: official\ntrack_buffer: -5\n", "track_buffer: -5: max_lost_frames must lie"),
+        ("schema: boxmot\nunconfirmed_emb_scale: 0.5\n", "unconfirmed_emb_scale: 0.5: unconfirmed_appearance_cost"),
+        ("schema: boxmot\nasso_func: giou\n", "asso_func: 'giou' is not offered"),
+        ("max_lost_s: -1\n", "max_lost_s: -1: max_lost_frames must lie within"),
+        ("max_lost_s: 1e308\nframe_rate: 10000\n", "max_lost_s must be of type float|max_lost_s: "),
+        (f"schema: official\ntrack_buffer: {'9' * 400}\n", "track_buffer: 999"),
+        (f"high_score: {'9' * 400}\n", "high_score must be of type float"),
+        ("schema: [official]\n", r"schema is \['official'\], no name: give one of reidkit, official"),
+        ("schema: 5\n", "schema is 5, no name"),
+        ("alpha: 0.9\nhigh_score: 0.5\n", "alpha: MiVOLO's words, and high_score: reidkit's own"),
+        ("model: a.pt\nhigh_score: 0.5\n", "unknown key 'model' in schema reidkit: did you mean 'reid_model'"),
+        ("gmc_method: none\n", "different things in different tools.*schema"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_what_to_do(tmp_path: Path, text: str, message: str) -> None:
@@ -155,7 +175,71 @@ def test_a_wrong_setting_is_refused_with_what_to_do(tmp_path: Path, text: str, m
         load(tmp_path, text)
 
 
-@pytest.mark.parametrize("text", ["- a\n- list\n", "{unclosed", "1: 2\n", "\x00"])
+@pytest.mark.parametrize(
+    "key", ["temperature: 0.1", "normalize_embeddings: true", "with_reid: true", "embedding_dim: 512"]
+)
+def test_a_key_of_ours_is_not_taken_for_another_tools(tmp_path: Path, key: str) -> None:
+    config = load(tmp_path, f"{key}\n")
+    assert (config.min_iou_for_appearance, config.min_cosine, config.max_lost_frames) == (0.5, 0.5, 30)
+    assert load(tmp_path, f"{key}\nhigh_score: 0.5\n").high_score == 0.5
+
+
+@pytest.mark.parametrize("key", ["alpha", "nn_budget", "max_age", "min_confidence", "reid_thresh", "model"])
+def test_a_key_that_only_the_origin_document_has_tells_its_schema(tmp_path: Path, key: str) -> None:
+    line = next(line for line in ORIGIN.split("\n") if line.startswith(f"{key}:"))
+    assert load(tmp_path, line).min_iou_for_appearance == 0.2
+
+
+@pytest.mark.parametrize(
+    ("schema", "mapping"), [(5, {}), (["official"], {}), (None, {}), ("official", [1]), ("reidkit", 5)]
+)
+def test_a_schema_or_a_mapping_that_is_none_is_refused(schema: Any, mapping: Any) -> None:
+    with pytest.raises(InvalidConfig, match=r"unknown schema|settings are a mapping"):
+        BotSortConfig.from_schema(schema, mapping)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("high_score: 0.9\nlow_score: 0.2\nhigh_score: 0.3\n", "high_score is there twice, in lines 1 and 3"),
+        ("{low_score: 0.2, low_score: 0.2}\n", "low_score is there twice, in line 1"),
+        ("class_scores:\n  2: {high_score: 0.9}\n  2: {high_score: 0.3}\n", "2 is there twice, in lines 2 and 3"),
+        ("ignored_regions:\n- &a [{x: 1, x: 2}, *a]\n", "x is there twice, in line 2"),
+        ('schema: official\n"schema": boxmot\n', "schema is there twice, in lines 1 and 2"),
+    ],
+)
+def test_what_is_said_twice_is_refused_with_both_lines(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidFile, match=f"settings.yaml: {message}"):
+        load(tmp_path, text)
+
+
+def test_what_is_taken_over_by_a_merge_may_be_said_again(tmp_path: Path) -> None:
+    text = "class_scores:\n  1: &one {high_score: 0.5, low_score: 0.2}\n  2: {<<: *one, high_score: 0.7}\n"
+    assert load(tmp_path, text).class_scores == {
+        1: {"high_score": 0.5, "low_score": 0.2},
+        2: {"high_score": 0.7, "low_score": 0.2},
+    }
+
+
+def test_a_path_counts_from_the_folder_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site").mkdir()
+    text = "camera_motion: file\ncamera_motion_file: motion.txt\n"
+    (tmp_path / "site" / "settings.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    config = BotSortConfig.load("site/settings.yaml")
+    assert config.camera_motion_file == str(tmp_path / "site" / "motion.txt")
+    written = yaml.safe_dump(translate(config, "reidkit").settings)
+    assert load(tmp_path, written) == config
+    assert (
+        load(tmp_path, text.replace("motion.txt", "/elsewhere/motion.txt")).camera_motion_file
+        == "/elsewhere/motion.txt"
+    )
+    assert BotSortConfig(camera_motion="file", camera_motion_file="motion.txt").camera_motion_file == "motion.txt"
+
+
+@pytest.mark.parametrize(
+    "text", ["- a\n- list\n", "{unclosed", "1: 2\n", "\x00", "[" * 5000, "day: 2026-13-01\n", "high_score: !!int x\n"]
+)
 def test_what_is_no_yaml_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidFile):
         load(tmp_path, text)
