@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reidkit.runtime.attributes import TrackAttributes
 from reidkit.runtime.detectors import Detections
 from reidkit.runtime.engines import Engine
-from reidkit.runtime.pipeline.appearance import in_their_rows, rows_to_embed
+from reidkit.runtime.pipeline.appearance import in_their_rows, rows_to_embed, spared
 from reidkit.runtime.pipeline.budget import crops_within
 from reidkit.runtime.tracking import BotSort, Tracks
 from reidkit.runtime.tracking.across_cameras import AcrossCameras
@@ -38,6 +38,7 @@ class TrackingSession:
     Attributes:
         total_ms: milliseconds spent in each of `STAGES` so far.
         crops: how many boxes were embedded so far.
+        crops_saved: how many more it would have been without the settings `economy_…`.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class TrackingSession:
         self._at_most = None if engine is None else crops_within(engine, tracker.config.economy_max_ms)
         self._attributes = attributes
         self.total_ms = dict.fromkeys(STAGES if attributes is None else (*STAGES, "attributes"), 0.0)
-        self.crops = 0
+        self.crops = self.crops_saved = 0
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -113,4 +114,5 @@ class TrackingSession:
         with self.timed("embed"):
             found = self._engine.embed(batch)
         self.crops += len(rows)
+        self.crops_saved += spared(self._tracker, frame, seen, rows)
         return in_their_rows(found, rows, of=len(seen))

@@ -152,6 +152,20 @@ def test_a_session_cuts_and_embeds_only_what_is_wanted(engine) -> None:
     assert session.crops < 2 * FRAMES
 
 
+@pytest.mark.parametrize("refresh", [0, 4])
+def test_only_what_economy_spares_counts_as_saved(engine, refresh: int) -> None:
+    def with_one_outside(frame: Frame) -> Detections:
+        seen = detect(frame)
+        boxes = np.concatenate([seen.boxes_xyxy, [[-500.0, 20, -470, 80]]])
+        return Detections(boxes, np.full(4, 0.9), np.zeros(4, np.int64))
+
+    session = TrackingSession(economical(refresh=refresh), with_one_outside, engine=engine)
+    for frame in frames():
+        session.step(frame)
+    assert session.crops + session.crops_saved == 3 * FRAMES
+    assert (session.crops_saved > 0) == (refresh > 0)
+
+
 def test_cameras_spare_the_crops_that_a_session_spares(engine) -> None:
     session = TrackingSession(economical(refresh=4), detect, engine=engine)
     alone = [session.step(frame).ids.tolist() for frame in frames()]
