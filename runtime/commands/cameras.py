@@ -87,6 +87,9 @@ def cameras(
             on_frame=lambda camera, frame: line.write(f"camera {camera}, frame {frame}"),
             should_stop=stop.is_set,
         )
+    for number, each in enumerate(summary["cameras"]):
+        for warning in each["warnings"]:
+            click.echo(f"warning: camera {number}: {warning}", err=True)
     if as_json:
         print_json(summary)
     else:

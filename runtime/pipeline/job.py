@@ -1,33 +1,24 @@
-"""A tracking job as a user names it, by files; run, and summed up."""
+"""A tracking job as a user names it, by files, and what these hold, open."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reidkit.runtime.artifact import Manifest
-from reidkit.runtime.attributes import TrackAttributes, open_attributes
-from reidkit.runtime.detectors import Detections, open_detector
+from reidkit.runtime.detectors import Detections, Detector
 from reidkit.runtime.engines import Engine, build_engine, open_artifact
-from reidkit.runtime.errors import ArtifactUntrusted, EngineNotBuilt, InvalidConfig, InvalidFile, InvalidInput
-from reidkit.runtime.pipeline.recording import TRACKS_FILE, VIDEO_FILE, Recording, track_video
-from reidkit.runtime.pipeline.session import TrackingSession
-from reidkit.runtime.tracking import BotSort, BotSortConfig
+from reidkit.runtime.errors import ArtifactUntrusted, EngineNotBuilt, InvalidConfig, InvalidInput
+from reidkit.runtime.pipeline.results import VIDEO_FILE, refuse_overwriting
+from reidkit.runtime.tracking import BotSortConfig
+from reidkit.runtime.video.frame_rate import frame_rate_of
 from reidkit.runtime.video.mot_files import read_detections
-from reidkit.runtime.video.publication import whole_file
-from reidkit.runtime.video.sequence_info import find_sequence_info
-from reidkit.runtime.video.sources import Frame, Source, open_source
+from reidkit.runtime.video.sources import Frame, Source, local_path, open_source
 
-SUMMARY_FILE = "summary.json"
-ATTRIBUTES_FILE = "attributes.json"
 NO_REID = "none"
-_DEFAULT_RATE = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,159 +62,72 @@ class TrackingJob:
     min_detection_score: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """How a job went; `summary.json` holds the same.
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What a job looks at, open.
 
     Attributes:
-        frames: frames tracked.
-        fps: frames tracked per second of wall time.
-        stage_ms: mean milliseconds per frame, by stage. Decoding goes on beside the rest.
-        appearance: how many matches appearance decided, changed and vetoed.
-        people: distinct ids.
-        boxes: lines of `tracks.txt`.
-        crops: boxes that were embedded.
-        crops_saved: boxes that might have been embedded too and were not worth it.
-        frame_rate: frames per second of the input, and where that is known from (`frame_rate_source`).
-        size: width and height in pixels.
-        detector: network file and library that ran it, None with a detections file.
-        reid: artifact, its precision and the device that it ran on, None without appearance.
-        files: what was written.
-        warnings: what the user should know.
-        interrupted: whether it was stopped before the end.
+        job: which names it.
+        source: the frames.
+        frame_rate: frames per second, and where that is known from (`frame_rate_source`).
+        given: the detections file's, by frame; none where a detector is to find them.
+        detect: a frame's detections.
     """
 
-    frames: int
-    fps: float
-    stage_ms: dict[str, float]
-    appearance: dict[str, int]
-    people: int
-    boxes: int
-    crops: int
-    crops_saved: int
+    job: TrackingJob
+    source: Source
     frame_rate: float
     frame_rate_source: str
-    size: tuple[int, int]
-    input: str
-    detections: str | None
-    detector: dict[str, str] | None
-    reid: dict[str, str] | None
-    tracker: str
-    files: list[str]
-    warnings: list[str]
-    interrupted: bool
+    given: Mapping[int, Detections]
+    detect: Callable[[Frame], Detections]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The summary as JSON knows it."""
-        return dataclasses.asdict(self)
+    def warnings(self, last_frame: int, *, interrupted: bool) -> list[str]:
+        """What the user should know of it once frame `last_frame` was the last to be tracked."""
+        if self.source.warning is not None:
+            return [self.source.warning]
+        unread = sum(frame > last_frame for frame in self.given)
+        if not unread or interrupted or self.job.max_frames is not None:
+            return []
+        return [f"{self.job.detections} has detections in {unread} frames after the last, {last_frame}"]
 
 
-def run(
-    job: TrackingJob,
-    *,
-    on_frame: Callable[[Recording], None] = lambda recording: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Summary:
-    """Do the job and write its files. They appear when it has ended; after an error there are none.
-
-    Args:
-        job: what to do.
-        on_frame: called after every frame with the state of things.
-        should_stop: asked after every frame; if so, what there is by then is written.
+@contextmanager
+def open_footage(job: TrackingJob, detector: Detector | None) -> Iterator[Footage]:
+    """A job's frames and detections for the duration of a `with` block; `detector` is there where the job names one.
 
     Raises:
-        ReidkitError: a file, setting or library that the job names is missing or unfit; or an engine failed.
+        InvalidInput: nothing, or more than one thing, tells where people are.
+        InvalidFile: a file cannot be read.
     """
-    if (job.detections is None) == (job.detector is None):
-        raise InvalidInput("a tracking job has either detections or a detector")
-    with ExitStack() as stack:
-        given = read_detections(job.detections) if job.detections is not None else {}
-        source = stack.enter_context(closing(open_source(job.input)))
-        frame_rate, rate_source = frame_rate_of(job, source)
-        config = BotSortConfig.load(job.tracker, frame_rate=frame_rate)
-        engine, config, warnings = appearance_of(job, config)
-        if engine is not None:
-            stack.enter_context(engine)
-        detector = None
-        if job.detector is not None:
-            detector = stack.enter_context(closing(open_detector(job.detector, threads=job.threads)))
+    if (job.detections is None) == (detector is None):
+        raise InvalidInput(f"{job.input} needs either detections or a detector")
+    given = read_detections(job.detections) if job.detections is not None else {}
 
-        def detect(frame: Frame) -> Detections:
-            if detector is not None:
-                return detector.detect(frame.image)
-            return given.get(frame.index, Detections.none())
+    def detect(frame: Frame) -> Detections:
+        return detector.detect(frame.image) if detector is not None else given.get(frame.index, Detections.none())
 
-        attributes = None
-        if job.attributes is not None:
-            attributes = TrackAttributes(
-                open_attributes(job.attributes, threads=job.threads),
-                by_confidence=job.by_confidence,
-                min_score=job.min_detection_score,
-            )
-        tracker = BotSort(config)
-        session = TrackingSession(tracker, detect, engine=engine, attributes=attributes)
-        make_folder(job.output)
-        recording = track_video(
-            source,
-            session,
-            job.output,
-            frame_rate=frame_rate,
-            draw=job.draw,
-            max_frames=job.max_frames,
-            on_frame=on_frame,
-            should_stop=should_stop,
+    with closing(open_source(job.input)) as source:
+        frame_rate, origin = frame_rate_of(source, job.input, fps=job.fps, detections=job.detections)
+        yield Footage(job, source, frame_rate, origin, given, detect)
+
+
+def refuse_own_inputs(job: TrackingJob, config: BotSortConfig, folder: Path) -> None:
+    """Refuse to write into `folder` where that would harm what the job reads. Raises `InvalidInput`.
+
+    Args:
+        job: what is read.
+        config: its tracker's settings.
+        folder: for results.
+    """
+    read = local_path(job.input.removeprefix("file://"))
+    named = (read, job.detections, job.detector, job.attributes, job.tracker, config.camera_motion_file)
+    refuse_overwriting(folder, [Path(each) for each in named if each is not None])
+    holds_video = read is not None and read.is_file() and Path(job.input).is_dir()
+    if job.draw and holds_video and folder.exists() and folder.samefile(job.input):
+        raise InvalidInput(
+            f"{VIDEO_FILE} would be the second video of {job.input}, a sequence that holds one in place of images",
+            remedy="choose another --output",
         )
-        unread = sum(frame > recording.last_frame for frame in given)
-        if source.warning is not None:
-            warnings.append(source.warning)
-        elif unread and job.max_frames is None and not recording.interrupted:
-            warnings.append(
-                f"{job.detections} has detections in {unread} frames after the last, {recording.last_frame}"
-            )
-        summary = Summary(
-            frames=recording.frames,
-            fps=round(recording.frames / recording.seconds, 3),
-            stage_ms={stage: round(total / recording.frames, 4) for stage, total in session.total_ms.items()},
-            appearance=dataclasses.asdict(tracker.appearance),
-            people=len(recording.ids),
-            boxes=recording.boxes,
-            crops=session.crops,
-            crops_saved=tracker.appearance.spared,
-            frame_rate=frame_rate,
-            frame_rate_source=rate_source,
-            size=recording.size,
-            input=job.input,
-            detections=None if job.detections is None else str(job.detections),
-            detector=None if detector is None else {"file": str(job.detector), "library": detector.library},
-            reid=None if engine is None else engine_facts(engine),
-            tracker=job.tracker,
-            files=[
-                TRACKS_FILE,
-                *([VIDEO_FILE] if job.draw else []),
-                *([ATTRIBUTES_FILE] if attributes else []),
-                SUMMARY_FILE,
-            ],
-            warnings=warnings,
-            interrupted=recording.interrupted,
-        )
-    if attributes is not None:
-        known = {track: {name: each.to_dict() for name, each in of.items()} for track, of in attributes.all().items()}
-        with whole_file(job.output / ATTRIBUTES_FILE) as temporary:
-            temporary.write_text(json.dumps(known, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    with whole_file(job.output / SUMMARY_FILE) as temporary:
-        temporary.write_text(json.dumps(summary.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return summary
-
-
-def frame_rate_of(job: TrackingJob, source: Source) -> tuple[float, str]:
-    """Frames per second of the input, and who says so."""
-    if job.fps is not None:
-        return job.fps, "--fps"
-    if (info := find_sequence_info(Path(job.input), job.detections)) is not None:
-        return info.frame_rate, os.path.relpath(info.path)
-    if source.frame_rate is not None:
-        return source.frame_rate, "input"
-    return _DEFAULT_RATE, "default"
 
 
 def appearance_of(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | None, BotSortConfig, list[str]]:
@@ -275,11 +179,3 @@ def engine_facts(engine: Engine) -> dict[str, str]:
         "precision": manifest.precision.built,
         "device": engine.device,
     }
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results. Raises `InvalidFile`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidFile(f"cannot make the folder {folder} ({error.strerror})", remedy="choose another") from error

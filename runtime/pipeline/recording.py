@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
+from reidkit.runtime.pipeline.results import TRACKS_FILE, VIDEO_FILE
 from reidkit.runtime.pipeline.session import TrackingSession
 from reidkit.runtime.video.drawing import Painter
+from reidkit.runtime.video.frame_rate import frames_at
 from reidkit.runtime.video.mot_files import TracksWriter
 from reidkit.runtime.video.sinks import VideoSink
 from reidkit.runtime.video.sources import Source, read_ahead
-
-TRACKS_FILE = "tracks.txt"
-VIDEO_FILE = "annotated.mp4"
 
 
 @dataclass(slots=True)
@@ -73,11 +72,9 @@ def track_video(
         writer = stack.enter_context(TracksWriter.open(output / TRACKS_FILE))
         painter = Painter(frame_rate=frame_rate) if draw else None
         sink = stack.enter_context(VideoSink.open(output / VIDEO_FILE, frame_rate=frame_rate)) if draw else None
-        frames = stack.enter_context(closing(read_ahead(source)))
+        frames = stack.enter_context(closing(read_ahead(frames_at(source, frame_rate))))
         for frame, decode_ms in islice(frames, max_frames):
             session.total_ms["decode"] += decode_ms
-            if frame_rate != source.frame_rate:
-                frame = replace(frame, timestamp_s=(frame.index - 1) / frame_rate)
             tracks = session.step(frame)
             writer.write(frame.index, tracks.ids, tracks.boxes_xyxy, tracks.scores)
             if painter is not None and sink is not None:

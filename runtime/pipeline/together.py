@@ -6,11 +6,11 @@ is written is what was known in the end: a track that was recognised late has it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,27 +18,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.runtime.detectors import Detections, Detector, open_detector
+from reidkit.runtime.detectors import open_detector
 from reidkit.runtime.engines import Engine
 from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.pipeline.alone import write_json
 from reidkit.runtime.pipeline.job import (
-    SUMMARY_FILE,
+    Footage,
     TrackingJob,
     appearance_of,
     engine_facts,
     for_artifact,
-    frame_rate_of,
-    make_folder,
+    open_footage,
+    refuse_own_inputs,
 )
-from reidkit.runtime.pipeline.recording import TRACKS_FILE, VIDEO_FILE
+from reidkit.runtime.pipeline.results import SUMMARY_FILE, TRACKS_FILE, VIDEO_FILE, results
 from reidkit.runtime.pipeline.session import TrackingSession
 from reidkit.runtime.tracking import BotSort, BotSortConfig
 from reidkit.runtime.tracking.across_cameras import AcrossCameras, AcrossCamerasConfig
 from reidkit.runtime.video.drawing import Painter
-from reidkit.runtime.video.mot_files import TracksWriter, read_detections
+from reidkit.runtime.video.frame_rate import frames_at
+from reidkit.runtime.video.mot_files import TracksWriter
 from reidkit.runtime.video.publication import whole_file
 from reidkit.runtime.video.sinks import VideoSink
-from reidkit.runtime.video.sources import Frame, Source, open_source
+from reidkit.runtime.video.sources import Frame, open_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +62,11 @@ class CamerasJob:
 class _Camera:
     """A recording on its way."""
 
-    job: TrackingJob
-    number: int
-    source: Source
+    footage: Footage
     frames: Iterator[Frame]
     session: TrackingSession
-    frame_rate: float
+    writer: TracksWriter
+    sink: VideoSink | None
     rows: list[tuple[int, NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=list)
 
     @property
@@ -75,12 +76,7 @@ class _Camera:
 
     def next_frame(self) -> Frame | None:
         """The next frame, None at the end."""
-        frame = next(self.frames, None)
-        if frame is None or len(self.rows) == self.job.max_frames:
-            return None
-        if self.frame_rate != self.source.frame_rate:
-            return replace(frame, timestamp_s=(frame.index - 1) / self.frame_rate)
-        return frame
+        return None if len(self.rows) == self.footage.job.max_frames else next(self.frames, None)
 
 
 def run_together(
@@ -101,12 +97,19 @@ def run_together(
     """
     if len(job.cameras) < 2:
         raise InvalidInput("a single camera has nobody to share", remedy="name two, or use reid-track")
+    if len({each.output for each in job.cameras}) < len(job.cameras):
+        raise InvalidInput("two cameras have one folder of results", remedy="name one for each")
     people = AcrossCameras(job.across)
     started = perf_counter()
     interrupted = False
     with ExitStack() as stack:
-        cameras, engine = _opened(job, people, stack)
-        ahead = [(frame.timestamp_s, camera.number, frame) for camera in cameras if (frame := camera.next_frame())]
+        footages = _footages(job, stack)
+        engine = _engine(job, stack)
+        summary_path = _results(job, stack)
+        cameras = [_camera(number, each, engine, people, stack) for number, each in enumerate(footages)]
+        ahead = [
+            (frame.timestamp_s, number, frame) for number, each in enumerate(cameras) if (frame := each.next_frame())
+        ]
         heapify(ahead)
         while ahead:
             _, number, frame = heappop(ahead)
@@ -122,72 +125,105 @@ def run_together(
         seconds = perf_counter() - started
         for camera in cameras:
             camera.rows = [(index, people.resolve(ids), boxes, scores) for index, ids, boxes, scores in camera.rows]
+            _write(camera)
         summary = {
-            "cameras": [_written(camera) for camera in cameras],
+            "cameras": [_summary(camera, interrupted=interrupted) for camera in cameras],
             "people": len(set().union(*(camera.people for camera in cameras))),
             "joined": len(people.joined),
             "fps": round(sum(len(camera.rows) for camera in cameras) / seconds, 3),
             "reid": engine_facts(engine),
             "interrupted": interrupted,
         }
-    with whole_file(job.output / SUMMARY_FILE) as temporary:
-        temporary.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(summary, summary_path)
+    _remove_other_cameras(job)
     return summary
 
 
-def _opened(job: CamerasJob, people: AcrossCameras, stack: ExitStack) -> tuple[list[_Camera], Engine]:
-    """All recordings, their trackers, and the engine and detector that they share."""
+def _footages(job: CamerasJob, stack: ExitStack) -> list[Footage]:
+    """All recordings, open, none of which the job's results would overwrite."""
+    first = job.cameras[0]
+    detector = None
+    if first.detector is not None:
+        detector = stack.enter_context(closing(open_detector(first.detector, threads=first.threads)))
+    footages = [stack.enter_context(open_footage(each, detector)) for each in job.cameras]
+    for each in footages:
+        config = BotSortConfig.load(each.job.tracker, frame_rate=each.frame_rate)
+        for folder in (job.output, *(other.output for other in job.cameras)):
+            refuse_own_inputs(each.job, config, folder)
+    return footages
+
+
+def _engine(job: CamerasJob, stack: ExitStack) -> Engine:
+    """The engine that all cameras share."""
     first = job.cameras[0]
     engine, _, _ = appearance_of(first, BotSortConfig.load(first.tracker))
     if engine is None:
         raise InvalidInput("people are recognised across cameras by appearance", remedy="name an artifact by --reid")
-    stack.enter_context(engine)
-    detector = None
-    if first.detector is not None:
-        detector = stack.enter_context(closing(open_detector(first.detector, threads=first.threads)))
-    cameras = []
-    for number, each in enumerate(job.cameras):
-        source = stack.enter_context(closing(open_source(each.input)))
-        frame_rate, _ = frame_rate_of(each, source)
-        config = for_artifact(BotSortConfig.load(each.tracker, frame_rate=frame_rate), engine.manifest, each)
-        session = TrackingSession(BotSort(config), _detect(each, detector), engine=engine, people=people, camera=number)
-        make_folder(each.output)
-        cameras.append(_Camera(each, number, source, iter(source), session, frame_rate))
-    return cameras, engine
+    return stack.enter_context(engine)
 
 
-def _detect(job: TrackingJob, detector: Detector | None) -> Callable[[Frame], Detections]:
-    if job.detections is not None:
-        given = read_detections(job.detections)
-        return lambda frame: given.get(frame.index, Detections.none())
-    if detector is None:
-        raise InvalidInput(f"nothing tells where people are in {job.input}", remedy="name detections or a detector")
-    return lambda frame: detector.detect(frame.image)
+def _results(job: CamerasJob, stack: ExitStack) -> Path:
+    """Where to write the summary; all folders of results are the job's."""
+    folders = {job.output: [SUMMARY_FILE]}
+    for each in job.cameras:
+        folders.setdefault(each.output, []).extend(_files(each))
+    for folder, files in folders.items():
+        stack.enter_context(results(folder, files))
+    return stack.enter_context(whole_file(job.output / SUMMARY_FILE))
 
 
-def _written(camera: _Camera) -> dict[str, Any]:
-    """Write a camera's files; what the summary says of it."""
-    job, output = camera.job, camera.job.output
-    with TracksWriter.open(output / TRACKS_FILE) as writer:
-        for index, ids, boxes, scores in camera.rows:
-            writer.write(index, ids, boxes, scores)
-    if job.draw:
-        drawn = {index: (ids, boxes) for index, ids, boxes, _ in camera.rows}
-        painter = Painter(frame_rate=camera.frame_rate)
-        with (
-            VideoSink.open(output / VIDEO_FILE, frame_rate=camera.frame_rate) as sink,
-            closing(open_source(job.input)) as again,
-        ):
-            for frame in again:
-                if frame.index in drawn:
-                    ids, boxes = drawn[frame.index]
-                    sink.write(painter.paint(frame.image, frame.index, ids, boxes))
+def _camera(number: int, footage: Footage, engine: Engine, people: AcrossCameras, stack: ExitStack) -> _Camera:
+    """A recording with its tracker and the files that its tracks go into."""
+    job, frame_rate = footage.job, footage.frame_rate
+    config = for_artifact(BotSortConfig.load(job.tracker, frame_rate=frame_rate), engine.manifest, job)
+    session = TrackingSession(BotSort(config), footage.detect, engine=engine, people=people, camera=number)
+    writer = stack.enter_context(TracksWriter.open(job.output / TRACKS_FILE))
+    sink = stack.enter_context(VideoSink.open(job.output / VIDEO_FILE, frame_rate=frame_rate)) if job.draw else None
+    return _Camera(footage, frames_at(footage.source, frame_rate), session, writer, sink)
+
+
+def _files(job: TrackingJob) -> list[str]:
+    return [TRACKS_FILE, *([VIDEO_FILE] if job.draw else [])]
+
+
+def _write(camera: _Camera) -> None:
+    """Write a camera's files."""
+    for index, ids, boxes, scores in camera.rows:
+        camera.writer.write(index, ids, boxes, scores)
+    if camera.sink is None:
+        return
+    drawn = {index: (ids, boxes) for index, ids, boxes, _ in camera.rows}
+    painter = Painter(frame_rate=camera.footage.frame_rate)
+    with closing(open_source(camera.footage.job.input)) as again:
+        for frame in again:
+            if frame.index in drawn:
+                ids, boxes = drawn[frame.index]
+                camera.sink.write(painter.paint(frame.image, frame.index, ids, boxes))
+
+
+def _summary(camera: _Camera, *, interrupted: bool) -> dict[str, Any]:
+    """What the summary says of a camera."""
+    job = camera.footage.job
+    last_frame = camera.rows[-1][0] if camera.rows else 0
     return {
         "input": job.input,
-        "folder": str(output),
+        "folder": str(job.output),
         "frames": len(camera.rows),
-        "frame_rate": camera.frame_rate,
+        "frame_rate": camera.footage.frame_rate,
         "boxes": sum(len(ids) for _, ids, _, _ in camera.rows),
         "people": len(camera.people),
-        "files": [TRACKS_FILE, *([VIDEO_FILE] if job.draw else [])],
+        "files": _files(job),
+        "warnings": camera.footage.warnings(last_frame, interrupted=interrupted),
     }
+
+
+def _remove_other_cameras(job: CamerasJob) -> None:
+    """Remove the tracks of an earlier run's cameras that this one has not."""
+    for number in count(len(job.cameras)):
+        folder = job.output / str(number)
+        if not (folder / TRACKS_FILE).is_file() or (folder / SUMMARY_FILE).exists():
+            return
+        with results(folder, []):
+            pass
+        with suppress(OSError):
+            folder.rmdir()

@@ -1,14 +1,15 @@
-"""Files that appear under their name only when they are whole."""
+"""Files that appear under their name only when they are whole, in folders that one run at a time writes into."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from reidkit.runtime.errors import InvalidFile
+from reidkit.runtime.errors import InvalidFile, InvalidInput
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -18,8 +19,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it replaces `path` when the block ends, and vanishes when it fails.
 
     A killed process leaves only the temporary (`.NAME.part`), which the next run overwrites. Raises `InvalidFile` if
-    the folder cannot be written to or has no room.
+    the folder cannot be written to or has no room, or if `path` is a folder.
     """
+    if path.is_dir():
+        raise InvalidFile(f"cannot write {path}, which is a folder", remedy="name another output, or remove it")
     temporary = path.with_name(f".{path.name}.part")
     try:
         temporary.touch()
@@ -36,6 +39,31 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_use(folder: Path) -> Iterator[None]:
+    """The folder, made if need be, is this run's alone to write into for the duration of a `with` block.
+
+    The lock is `flock` on the folder itself, which leaves nothing behind and ends with its process.
+
+    Raises:
+        InvalidFile: it cannot be made or opened.
+        InvalidInput: another run writes into it.
+    """
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InvalidInput(
+                f"another run is writing into {folder}", remedy="wait for it, or choose another output folder"
+            ) from error
+        except OSError as error:
+            raise InvalidFile(f"cannot make the folder {folder} ({error.strerror})", remedy="choose another") from error
+        yield
 
 
 def _not_written(path: Path, error: OSError) -> InvalidFile:

@@ -233,9 +233,9 @@ def _import_av() -> Any:
 def _open_video(av: Any, location: str, *, is_stream: bool = False) -> tuple[Any, Any]:
     """The container and its first video stream, whose decoder stops at damage unless it is a stream's."""
     # "file:" lets FFmpeg take a path with a colon for a path.
-    address, timeout_s = (location, _STREAM_TIMEOUT_S) if is_stream else (f"file:{location}", None)
+    address = location if is_stream or not Path(location).exists() else f"file:{location}"
     try:
-        container = av.open(address, metadata_errors="ignore", timeout=timeout_s)
+        container = av.open(address, metadata_errors="ignore", timeout=_STREAM_TIMEOUT_S if is_stream else None)
     except av.error.FFmpegError as error:
         raise _no_video(location, error.strerror) from error
     stream = next(iter(container.streams.video), None)

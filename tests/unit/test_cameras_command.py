@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from small_videos import picture, write_detections, write_video
 
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnxruntime", reason="needs the extra 'onnxruntime'")
@@ -16,6 +17,7 @@ from reidkit.calibration.street.overlap import write_views
 from reidkit.calibration.street.street import Street, StreetConfig
 from reidkit.runtime.commands.cameras import cameras
 from reidkit.runtime.video.mot_files import read_tracks
+from reidkit.runtime.video.publication import sole_use
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,65 @@ def test_two_cameras_that_cannot_meet_share_nobody(views: Path, artifact: Path, 
     assert json.loads(result.output)["joined"] == 0
     ids = [set(read_tracks(tmp_path / "out" / str(camera) / "tracks.txt").ids.tolist()) for camera in (0, 1)]
     assert not ids[0] & ids[1]
+
+
+def test_a_video_that_breaks_off_is_told_as_reid_track_tells_it(artifact: Path, tmp_path: Path) -> None:
+    images = [picture(index) for index in range(1, 21)]
+    videos = [write_video(tmp_path / f"{name}.avi", images, codec="mpeg4") for name in ("whole", "cut")]
+    content = videos[1].read_bytes()
+    videos[1].write_bytes(content[: len(content) // 2] + np.random.default_rng(0).bytes(5000))
+    boxes = [write_detections(tmp_path / f"{frames}.txt", frames) for frames in (25, 20)]
+    words = [
+        word for video, each in zip(videos, boxes, strict=True) for word in ("--input", video, "--detections", each)
+    ]
+    words += ["--reid", artifact, "--output", tmp_path / "out"]
+    result = CliRunner().invoke(cameras, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    warnings = [each["warnings"] for each in json.loads((tmp_path / "out" / "summary.json").read_text())["cameras"]]
+    assert warnings[0] == [f"{boxes[0]} has detections in 5 frames after the last, 20"]
+    assert [warning.startswith("cut.avi") for warning in warnings[1]] == [True]
+    assert result.stderr.splitlines() == [f"warning: camera {camera}: {of[0]}" for camera, of in enumerate(warnings)]
+    some = CliRunner().invoke(cameras, [str(word) for word in [*words, "--max-frames", 3, "--json"]])
+    assert [each["warnings"] for each in json.loads(some.stdout)["cameras"]] == [[], []]
+
+
+def test_results_are_those_of_the_last_run(views: Path, artifact: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(views, artifact, out, "--draw", "--max-frames", 3).exit_code == 0
+    (out / "2").mkdir()
+    (out / "2" / "tracks.txt").write_text("")
+    assert run(views, artifact, out, "--max-frames", 3).exit_code == 0
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*")) == [
+        "0", "0/tracks.txt", "1", "1/tracks.txt", "summary.json"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["summary.json", "1/tracks.txt"])
+def test_a_folder_in_place_of_a_result_is_said_before_the_work(
+    views: Path, artifact: Path, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    (out / name).mkdir(parents=True)
+    result = run(views, artifact, out, "--draw")
+    assert (result.exit_code, f"{out / name}, which is a folder" in result.stderr) == (1, True)
+    assert [path for path in out.rglob("*") if path.is_file()] == []
+
+
+def test_one_run_at_a_time_writes_into_a_folder(views: Path, artifact: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path / "out", tmp_path / "out" / "1"):
+        with sole_use(folder):
+            result = run(views, artifact, tmp_path / "out")
+        assert (result.exit_code, f"another run is writing into {folder}" in result.stderr) == (1, True)
+
+
+def test_no_camera_overwrites_what_another_reads(views: Path, artifact: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "out" / "1" / "tracks.txt"
+    boxes.parent.mkdir(parents=True)
+    boxes.write_text((views / "view1/det/det.txt").read_text())
+    words = [word for view in ("view1", "view2") for word in ("--input", views / view, "--detections", boxes)]
+    words += ["--reid", artifact, "--output", tmp_path / "out"]
+    result = CliRunner().invoke(cameras, [str(word) for word in words])
+    assert (result.exit_code, f"{boxes} is read" in result.stderr) == (1, True)
 
 
 def test_a_single_camera_is_refused(views: Path, artifact: Path, tmp_path: Path) -> None:
