@@ -1,11 +1,13 @@
 """The vendors' inference libraries, imported when they are needed, and so that they report to nobody.
 
-As it is imported, OpenVINO starts a process that tells its vendor of it, and ONNX Runtime's official builds may send
-events to theirs. A box that watches people sends nothing anywhere that it was not asked to.
+As it is imported, OpenVINO starts a process that tells its vendor of it, and ONNX Runtime's official builds (for Linux
+from 1.29 on) keep a number for the machine in the user's cache and send events to theirs. A box that watches people
+sends nothing anywhere that it was not asked to.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -15,11 +17,14 @@ _REPORTER = "openvino_telemetry"
 
 
 def import_onnxruntime(purpose: str, *, extra: str = "onnxruntime") -> Any:
-    """The module ``onnxruntime``, its events switched off for this process.
+    """The module ``onnxruntime``, its events switched off for this process and those it starts.
+
+    A program that imported it before has to set ``ORT_DISABLE_TELEMETRY`` itself; who wants the events sets it to 0.
 
     Raises:
         MissingDependency: it is not installed; the message says what `purpose` needs it and which `extra` has it.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read as the library is loaded; the call below comes too late
     try:
         import onnxruntime
     except ModuleNotFoundError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,16 @@ print(forks, "openvino_telemetry" in sys.modules, callable(openvino.convert_mode
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "False", "True"]
+
+
+def test_onnxruntime_leaves_no_number_for_the_machine(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    script = 'from reidkit.runtime.inference_libraries import import_onnxruntime; import_onnxruntime("a test")'
+    # Both silence it as well.
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    at_home = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(tmp_path))
+    subprocess.run([sys.executable, "-c", script], env={**kept, **at_home}, check=True)
+    assert not list(tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize("library", [import_onnxruntime, import_openvino], ids=lambda library: library.__name__)
