@@ -22,15 +22,16 @@ from numpy.typing import ArrayLike, NDArray
 from reidkit.runtime.errors import InvalidConfig, InvalidInput
 from reidkit.runtime.native import blend_embeddings, iou_distance
 from reidkit.runtime.tracking import kalman
+from reidkit.runtime.tracking.arguments import Picture, is_whole, number_array, picture_size
 from reidkit.runtime.tracking.association import AppearanceRule, Matching, match, match_by_overlap
-from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
+from reidkit.runtime.tracking.camera_motion import Affine, PrecomputedMotion, camera_motion_of
 from reidkit.runtime.tracking.classes import keep_apart, threshold, vote
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.economy import worth_embedding
 from reidkit.runtime.tracking.long_term import EmbeddingRings, at_border, mutual_best, reachable
 from reidkit.runtime.tracking.moment import Moment
 from reidkit.runtime.tracking.native_core import NativeCore
-from reidkit.runtime.tracking.observation import MAX_COORDINATE, Observation, number_array
+from reidkit.runtime.tracking.observation import MAX_COORDINATE, Observation
 from reidkit.runtime.tracking.table import Rows, TrackTable
 from reidkit.runtime.tracking.tracks import Tracks, TrackState
 
@@ -68,6 +69,10 @@ class BotSort:
     """
 
     def __init__(self, config: BotSortConfig | None = None) -> None:
+        if config is not None and not isinstance(config, BotSortConfig):
+            raise InvalidInput(
+                f"config must be a BotSortConfig, found {config!r}", remedy="read a file with BotSortConfig.load(path)"
+            )
         self.config = config or BotSortConfig()
         if self.config.auto and self.config.with_reid:
             raise InvalidConfig(
@@ -95,7 +100,7 @@ class BotSort:
         scores: ArrayLike,
         *,
         classes: ArrayLike | None = None,
-        frame: NDArray[np.uint8] | None = None,
+        frame: Picture | None = None,
         timestamp_s: float | None = None,
         at_most: int | None = None,
     ) -> NDArray[np.int64]:
@@ -112,9 +117,9 @@ class BotSort:
             at_most: largest number of rows, besides `economy_max_crops`.
         """
         config = self.config
-        if at_most is not None and at_most < 0:
-            raise InvalidInput(f"at_most is {at_most}: give 0 or more, or None for any")
-        observation = Observation.read(config, boxes_xyxy, scores, classes=classes, size=_size_of(frame))
+        if at_most is not None and not (is_whole(at_most) and at_most >= 0):
+            raise InvalidInput(f"at_most is {at_most!r}: give a whole number from 0 on, or None for any")
+        observation = Observation.read(config, boxes_xyxy, scores, classes=classes, size=picture_size(frame))
         if not config.with_reid:
             return np.zeros(0, np.int64)
         embeddable = observation.embeddable(config)
@@ -141,21 +146,22 @@ class BotSort:
         classes: ArrayLike | None = None,
         embeddings: ArrayLike | None = None,
         embedded: ArrayLike | None = None,
-        frame: NDArray[np.uint8] | None = None,
+        frame: Picture | None = None,
         camera_motion: ArrayLike | None = None,
         timestamp_s: float | None = None,
     ) -> Tracks:
         """Track one frame further. A frame without detections is an update with zero rows.
 
         Args:
-            boxes_xyxy: (N, 4) pixels, x1 < x2 and y1 < y2; may reach beyond the frame.
+            boxes_xyxy: (N, 4) pixels, x1 < x2 and y1 < y2, by 0.001 pixels at least; may reach beyond the frame.
             scores: (N,) confidences, 0..1.
-            classes: (N,) integers; None: all 0. Associated by with `other_class_penalty` alone.
+            classes: (N,) integers within int64; None: all 0. Associated by with `other_class_penalty` alone.
             embeddings: (N, D) of any length but zero; None: no detection has one. Not read without `with_reid`.
             embedded: (N,) bool, which rows of `embeddings` are set; None: all. Other rows are never read.
-            frame: (H, W, 3) uint8 BGR or (H, W) grey, for the settings of `camera_motion` that look at frames, and for
-                ``long_term_reentry: false`` and `ignored_regions` in shares, which look at its size.
-            camera_motion: (2, 3) affine from the previous frame's pixels to this one's, instead of an estimate.
+            frame: (H, W, 3) uint8 BGR, (H, W) grey, or a `YuvFrame`; for the settings of `camera_motion` that look at
+                frames, and for ``long_term_reentry: false`` and `ignored_regions` in shares, which look at its size.
+            camera_motion: (2, 3) affine from the previous frame's pixels to this one's, instead of an estimate or of
+                this frame's line in a `camera_motion_file`.
             timestamp_s: when the frame was taken, seconds; must not go back. Read with ``clock: timestamps``, which
                 needs it.
 
@@ -163,9 +169,11 @@ class BotSort:
             The confirmed tracks that were matched with a detection of this frame, boxes filtered.
 
         Raises:
-            InvalidInput: wrong shapes, values that are not finite, boxes without area, another embedding width. The
-                tracker is then as it was before.
+            InvalidInput: wrong shapes or types, values that are not finite, boxes without area, another embedding
+                width. The tracker is then as it was before.
+            InvalidFile: the `camera_motion_file` has ended.
         """
+        size = picture_size(frame)
         if self._native is not None:
             return self._native.update(
                 boxes_xyxy,
@@ -178,7 +186,7 @@ class BotSort:
                 timestamp_s=timestamp_s,
             )
         config, table = self.config, self._table
-        observation = Observation.read(config, boxes_xyxy, scores, classes=classes, size=_size_of(frame))
+        observation = Observation.read(config, boxes_xyxy, scores, classes=classes, size=size)
         spared = 0
         if config.with_reid:
             width = table.embedding.shape[1] or config.embedding_dim
@@ -216,7 +224,10 @@ class BotSort:
         return self._answer()
 
     def save(self, path: str | Path) -> None:
-        """Write the whole state but the camera estimator's to one file, atomically; see `restore`."""
+        """Write the state to one file, atomically; see `restore`. An estimator of camera motion begins anew after it.
+
+        Raises `InvalidFile` if the file cannot be written.
+        """
         from reidkit.runtime.tracking.snapshot import save
 
         save(self, Path(path))
@@ -228,14 +239,17 @@ class BotSort:
 
         return restore(Path(path))
 
-    def _check_frame(self, frame: NDArray[np.uint8] | None) -> None:
+    def _check_frame(self, frame: Picture | None) -> None:
         if frame is None and self.config.long_term_min_cosine is not None and not self.config.long_term_reentry:
             raise InvalidInput("long_term_reentry: false looks where the picture ends: pass frame= to update()")
 
     def _camera_motion(
-        self, frame: NDArray[np.uint8] | None, boxes_xyxy: NDArray[np.float64], given: ArrayLike | None
+        self, frame: Picture | None, boxes_xyxy: NDArray[np.float64], given: ArrayLike | None
     ) -> Affine | None:
         if given is None:
+            if isinstance(self._camera, PrecomputedMotion):
+                # It is told the frame: the tracker may have been restored, or given the motion of the frames before.
+                self._camera.frame = self._moment.number
             return None if self._camera is None else self._camera.estimate(frame, boxes_xyxy)
         affine = number_array(given, "camera_motion")
         sound = affine.shape == (2, 3) and bool((np.abs(affine) <= _LARGEST_MOTION).all())
@@ -285,7 +299,7 @@ class BotSort:
         )
         return distance
 
-    def _recognise(self, observation: Observation, candidates: Rows, frame: NDArray[np.uint8] | None) -> Rows:
+    def _recognise(self, observation: Observation, candidates: Rows, frame: Picture | None) -> Rows:
         """Long-term stage: bring lost tracks back by appearance alone; return the candidates left."""
         config, table = self.config, self._table
         candidates_embedded = candidates[observation.embedding_rows[candidates] >= 0]
@@ -452,11 +466,6 @@ def _rule(config: BotSortConfig, *, confirmed: bool) -> AppearanceRule:
     if not confirmed and config.unconfirmed_appearance_cost_scale is not None:
         cost_scale = config.unconfirmed_appearance_cost_scale
     return AppearanceRule(config.min_iou_for_appearance, min_cosine, cost_scale, config.temperature)
-
-
-def _size_of(frame: NDArray[np.uint8] | None) -> tuple[int, int] | None:
-    """Width and height of a picture."""
-    return None if frame is None else (frame.shape[1], frame.shape[0])
 
 
 def _without(values: Rows, taken: Rows) -> Rows:

@@ -56,7 +56,7 @@ class BotSortConfig:
         camera_motion: ``"none"``; ``"file"``; or, all needing OpenCV and the frames, ``"auto"`` (cheap while the camera
             stands, the most exact when it moves), ``"sparse_flow"`` (the authors'), ``"orb"``, ``"ecc"``.
         camera_motion_file: precomputed motion for ``"file"``: lines of ``frame h00 h01 h02 h10 h11 h12``. In a settings
-            file a path counts from that file's folder, here from the current one.
+            file a path counts from that file's folder, here from the current one; a saved tracker has it in full.
         camera_motion_pixels: for ``"auto"``: frames are halved until they have no more pixels than this.
         camera_motion_points: for ``"auto"``: landmarks looked for in a frame; with the pixels, what it may cost.
         long_term_min_cosine: None, or the cosine from which a lost person is recognised by appearance alone.
@@ -171,8 +171,8 @@ class BotSortConfig:
         Args:
             path: the file; a name without a folder that is no file here is looked up among the presets.
             schema: what the keys mean: ``"reidkit"``, ``"mivolo"``, ``"official"``, ``"ultralytics"`` or ``"boxmot"``;
-                None: the file's own `schema` key. Without one the keys are reidkit's own, unless there is one of MiVOLO's
-                that we have not: ``alpha, nn_budget, max_age, min_confidence, reid_thresh, model``.
+                None: the file's own `schema` key. Without one the keys are reidkit's own, unless there is one that only
+                MiVOLO has: ``alpha``, ``nn_budget``, ``max_age``, ``min_confidence``, ``reid_thresh`` or ``model``.
             frame_rate: frames per second, which the buffers of some schemas are scaled by; None: the file's, else 30.
 
         Raises:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.tracking.arguments import seconds
 from reidkit.runtime.tracking.config import BotSortConfig
 
 _JITTER = 0.1  # frames; timestamps are rounded, to milliseconds in many containers
@@ -31,15 +32,15 @@ class Moment:
     timestamp_s: float | None = None
 
     def next(self, config: BotSortConfig, timestamp_s: float | None) -> Moment:
-        """The moment of the next update. Raises `InvalidInput` for a timestamp that is missing or goes back."""
+        """The moment of the next update. Raises `InvalidInput` for a timestamp that is missing, none, or goes back."""
         if timestamp_s is None:
             if config.clock == "timestamps":
                 raise InvalidInput("clock: timestamps reckons with the frames' times: pass timestamp_s= to update()")
             return Moment(self.number + 1, self.frame + 1, 1.0, self.began_s, self.timestamp_s)
+        timestamp_s = seconds(timestamp_s, "timestamp_s")
         last_s = -math.inf if self.timestamp_s is None else self.timestamp_s
         if not math.isfinite(timestamp_s) or timestamp_s < last_s:
             raise InvalidInput(f"timestamp_s must not go back: {timestamp_s} comes after {last_s}")
-        timestamp_s = float(timestamp_s)
         if config.clock == "frames":
             return Moment(self.number + 1, self.frame + 1, 1.0, self.began_s, timestamp_s)
         if self.began_s is None:

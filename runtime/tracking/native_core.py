@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.errors import InvalidConfig
 from reidkit.runtime.native import TrackerCore
+from reidkit.runtime.tracking.arguments import Picture, array_of
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.observation import Observation
 from reidkit.runtime.tracking.table import Rows, TrackTable
@@ -47,7 +48,7 @@ _INSIDE = (
     "ema_weight",
     "duplicate_iou",
 )
-_AROUND = ("max_lost_frames", "with_reid", "core", "clock", "frame_rate", "reid_model", "embedding_dim")
+_AROUND = ("max_lost_frames", "with_reid", "core", "clock", "frame_rate", "reid_model", "embedding_dim", "auto")
 _AROUND_PREFIXES = ("camera_motion", "long_term_", "economy_")
 
 
@@ -82,7 +83,7 @@ class NativeCore:
         classes: ArrayLike | None,
         embeddings: ArrayLike | None,
         embedded: ArrayLike | None,
-        frame: NDArray[np.uint8] | None,
+        frame: Picture | None,
         camera_motion: ArrayLike | None,
         timestamp_s: float | None,
     ) -> Tracks:
@@ -129,9 +130,10 @@ class NativeCore:
         width: int | None,
     ) -> tuple[NDArray[np.float64], int, int]:
         """Hand the detections to the core: their boxes, the width of their embeddings, how many were spared one."""
-        boxes = _in_double(boxes_xyxy)
         try:
-            dim, spared = self._core.read(boxes, _in_double(scores), classes, embeddings, embedded, width or 0)  # type: ignore[arg-type]
+            boxes = _in_double(boxes_xyxy)
+            others = (None if each is None else _as_array(each) for each in (classes, embeddings, embedded))
+            dim, spared = self._core.read(boxes, _in_double(scores), *others, width or 0)
         except (TypeError, ValueError):
             # Not sound, which the NumPy core says in words; or sound, and not in the form that the core takes.
             observation = Observation.read(config, boxes_xyxy, scores, classes=classes)
@@ -163,7 +165,7 @@ class NativeCore:
         tracker._next_id = next_id
         return Tracks(ids, boxes, scores, classes, detections, confirmed)
 
-    def _finish_after_long_term(self, frame: NDArray[np.uint8] | None) -> Tracks:
+    def _finish_after_long_term(self, frame: Picture | None) -> Tracks:
         """The long-term stage looks at what is left of both sides, and takes its part of that."""
         tracker, table, first_id = self._tracker, self._tracker._table, self._tracker._next_id
         boxes, measured, scores, classes, high, low, embedding_rows, embeddings = self._core.detections()
@@ -189,6 +191,12 @@ def _recall(tracker: BotSort, observation: Observation, rows: Rows, detections: 
         tracker._recall(rows[has_one], observation.embeddings[embedding_rows[has_one]])
 
 
-def _in_double(values: ArrayLike) -> Any:
+def _as_array(values: ArrayLike) -> NDArray[Any]:
+    """The array that NumPy makes of them, as for the other core: this one could read tensors that NumPy refuses."""
+    return values if isinstance(values, np.ndarray) else array_of(values, "values", "an array")
+
+
+def _in_double(values: ArrayLike) -> NDArray[Any]:
     """What detectors give most often in the type that the core takes."""
-    return values.astype(np.float64) if isinstance(values, np.ndarray) and values.dtype == np.float32 else values
+    array = _as_array(values)
+    return array.astype(np.float64) if array.dtype == np.float32 else array

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.native import unit_embeddings
+from reidkit.runtime.tracking.arguments import array_of, number_array
 from reidkit.runtime.tracking.classes import threshold
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.kalman import measurements
@@ -19,6 +20,7 @@ Indices = NDArray[np.int64]
 
 MAX_COORDINATE = 1e7  # pixels; the squares of its squares are still far from the end of float64
 MIN_SIZE = 1e-3  # pixels
+_LARGEST_CLASS = np.iinfo(np.int64).max
 _NO_EMBEDDINGS = np.zeros((0, 0))
 
 
@@ -65,7 +67,7 @@ class Observation:
         confidences = number_array(scores, "scores")
         if confidences.shape != (count,):
             raise InvalidInput(f"scores must have shape ({count},) like the boxes, found {confidences.shape}")
-        labels = np.zeros(count, np.int64) if classes is None else np.asarray(classes)
+        labels = np.zeros(count, np.int64) if classes is None else array_of(classes, "classes", f"({count},) integers")
         if labels.shape != (count,) or (count and labels.dtype.kind not in "iu"):
             raise InvalidInput(f"classes must be ({count},) integers, found {labels.shape} {labels.dtype}")
         _check_boxes(boxes)
@@ -73,6 +75,8 @@ class Observation:
         if not ((confidences >= 0) & (confidences <= 1)).all():
             row = int(np.flatnonzero(~((confidences >= 0) & (confidences <= 1)))[0])
             raise InvalidInput(f"scores must lie within 0 and 1, row {row} is {confidences[row]}")
+        if labels.dtype == np.uint64 and labels.max(initial=0) > _LARGEST_CLASS:
+            raise InvalidInput(f"classes must be at most {_LARGEST_CLASS}, found {labels.max()}")
         labels = labels.astype(np.int64, copy=False)
         is_high = confidences >= threshold(config, "high_score", labels)
         is_low = ~is_high & (confidences > threshold(config, "low_score", labels))
@@ -102,11 +106,11 @@ class Observation:
         `width` is the embedding width so far, None before the first. Returns how many that may carry one have none.
         """
         if embeddings is None:
-            if embedded is not None and np.any(embedded):
+            if embedded is not None and array_of(embedded, "embedded", "(N,) bool").any():
                 raise InvalidInput("embedded marks detections as embedded, but embeddings is None: pass both")
             return 0
-        values = np.asarray(embeddings)
         count = len(self.scores)
+        values = array_of(embeddings, "embeddings", f"({count}, D) floats")
         if values.ndim != 2 or len(values) != count or values.dtype.kind != "f":
             raise InvalidInput(f"embeddings must be ({count}, D) floats, found {values.shape} {values.dtype}")
         if count and width is not None and values.shape[1] != width:
@@ -116,7 +120,7 @@ class Observation:
             )
         rows = embeddable = self.embeddable(config)
         if embedded is not None:
-            flags = np.asarray(embedded)
+            flags = array_of(embedded, "embedded", f"({count},) bool")
             if flags.shape != (count,) or flags.dtype != np.bool_:
                 raise InvalidInput(f"embedded must be ({count},) bool, found {flags.shape} {flags.dtype}")
             rows = rows[flags[rows]]
@@ -138,20 +142,6 @@ class Observation:
         return int(embeddable.size - rows.size)
 
 
-def number_array(values: ArrayLike, name: str) -> Array:
-    """`values` as contiguous float64. Raises `InvalidInput` if they are not numbers."""
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "fiu" and array.size:
-            raise ValueError(f"dtype {array.dtype}")
-        if array.ndim == 0:
-            raise ValueError(f"found {values!r}")
-        result: Array = np.ascontiguousarray(array, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"{name} must be an array of numbers ({error})") from error
-    return result
-
-
 def _check_boxes(boxes: Array) -> None:
     if not len(boxes) or (np.abs(boxes).max() <= MAX_COORDINATE and (boxes[:, 2:] - boxes[:, :2]).min() >= MIN_SIZE):
         return
@@ -159,6 +149,6 @@ def _check_boxes(boxes: Array) -> None:
         good = (np.abs(boxes) <= MAX_COORDINATE).all(axis=1) & (boxes[:, 2:] - boxes[:, :2] >= MIN_SIZE).all(axis=1)
     row = int(np.flatnonzero(~good)[0])
     raise InvalidInput(
-        f"boxes_xyxy must have x1 < x2 and y1 < y2 and coordinates within ±{MAX_COORDINATE:.0e} pixels: "
-        f"row {row} is {boxes[row].tolist()}"
+        f"boxes_xyxy must have x1 < x2 and y1 < y2, by {MIN_SIZE:g} pixels at least, and coordinates within "
+        f"±{MAX_COORDINATE:.0e} pixels: row {row} is {boxes[row].tolist()}"
     )

@@ -24,10 +24,13 @@ _FORMAT = "reidkit-botsort-3"
 
 
 def save(tracker: BotSort, path: Path) -> None:
-    """Write `tracker` to `path`, which appears whole or not at all."""
+    """Write `tracker` to `path`, which appears whole or not at all. Raises `InvalidFile` if it cannot be written."""
+    config = dataclasses.asdict(tracker.config)
+    if config["camera_motion_file"] is not None:  # whoever goes on may stand in another folder
+        config["camera_motion_file"] = str(Path(config["camera_motion_file"]).absolute())
     header = {
         "format": _FORMAT,
-        "config": dataclasses.asdict(tracker.config),
+        "config": config,
         "appearance": dataclasses.asdict(tracker.appearance),
         "moment": dataclasses.asdict(tracker._moment),
         "next_id": tracker._next_id,
@@ -36,15 +39,21 @@ def save(tracker: BotSort, path: Path) -> None:
     arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), **tracker._table.to_arrays()}
     if tracker._rings is not None:
         arrays |= tracker._rings.to_arrays()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:  # a path without a name is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidFile(
+            f"cannot save the tracker to {path} ({reason})", remedy="name a file in a folder that is there"
+        ) from error
 
 
 def restore(path: Path) -> BotSort:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from reidkit.runtime.tracking.arguments import Picture
 from reidkit.runtime.tracking.camera_motion.alignment import Landmarks, View
 from reidkit.runtime.tracking.camera_motion.motion import (
     NOBODY,
@@ -59,7 +59,7 @@ class AutoMotion:
         self._last: View | None = None
         self._stands_on: Landmarks | None = None
 
-    def estimate(self, frame: NDArray[np.uint8] | None, people_xyxy: Boxes = NOBODY) -> Affine:
+    def estimate(self, frame: Picture | None, people_xyxy: Boxes = NOBODY) -> Affine:
         """(2, 3) affine since the last frame; see `CameraMotion`."""
         grey = grey_of(self._cv2, frame, "auto")
         if grey.shape != self._size:

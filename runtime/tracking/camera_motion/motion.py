@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import InvalidInput, MissingDependency
+from reidkit.runtime.native import YuvFrame
+from reidkit.runtime.tracking.arguments import Picture, picture_size
 
 Affine = NDArray[np.float64]
 Boxes = NDArray[np.float64]
@@ -19,11 +21,11 @@ NOBODY: Boxes = np.zeros((0, 4))
 class CameraMotion(Protocol):
     """An estimator of camera motion; called once a frame, in order."""
 
-    def estimate(self, frame: NDArray[np.uint8] | None, people_xyxy: Boxes = NOBODY) -> Affine:
+    def estimate(self, frame: Picture | None, people_xyxy: Boxes = NOBODY) -> Affine:
         """How the camera moved since the last frame.
 
         Args:
-            frame: (H, W, 3) uint8 BGR or (H, W) uint8 grey; it may be reused afterwards.
+            frame: (H, W, 3) uint8 BGR, (H, W) uint8 grey, or a `YuvFrame`; it may be reused afterwards.
             people_xyxy: (N, 4) pixels, what moves by itself in this frame and says nothing about the camera.
 
         Returns:
@@ -64,12 +66,13 @@ def load_opencv(method: str) -> Any:
     return cv2
 
 
-def grey_of(cv2: Any, frame: NDArray[np.uint8] | None, method: str) -> Grey:
+def grey_of(cv2: Any, frame: Picture | None, method: str) -> Grey:
     """`frame` as (H, W) uint8; errors as for `CameraMotion.estimate`."""
     if frame is None:
         raise InvalidInput(f"camera_motion: {method} looks at the frames: pass frame= to update()")
-    if frame.dtype != np.uint8 or frame.size == 0 or not (frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)):
-        raise InvalidInput(f"frame must be (H, W, 3) BGR or (H, W) grey uint8, found {frame.shape} {frame.dtype}")
+    picture_size(frame)
+    if isinstance(frame, YuvFrame):
+        return frame.y
     grey: Grey = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     return grey
 

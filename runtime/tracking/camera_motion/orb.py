@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reidkit.runtime.tracking.arguments import Picture
 from reidkit.runtime.tracking.camera_motion.motion import (
     NOBODY,
     Affine,
@@ -42,7 +43,7 @@ class OrbMotion:
         """Forget the last frame."""
         self._last: tuple[tuple[int, int], NDArray[np.float32], Any] | None = None
 
-    def estimate(self, frame: NDArray[np.uint8] | None, people_xyxy: Boxes = NOBODY) -> Affine:
+    def estimate(self, frame: Picture | None, people_xyxy: Boxes = NOBODY) -> Affine:
         """(2, 3) affine since the last frame; see `CameraMotion`."""
         cv2 = self._cv2
         grey, shrunk = halved(cv2, grey_of(cv2, frame, "orb"))

@@ -8,11 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import InvalidFile
+from reidkit.runtime.tracking.arguments import Picture
 from reidkit.runtime.tracking.camera_motion.motion import NOBODY, Affine, Boxes
 
 
 class PrecomputedMotion:
-    """Motion from a file of the BoT-SORT authors' format: lines of ``frame h00 h01 h02 h10 h11 h12``, frames from 0."""
+    """Motion from a file of the BoT-SORT authors' format: lines of ``frame h00 h01 h02 h10 h11 h12``, frames from 0.
+
+    Attributes:
+        frame: whose motion is told next.
+    """
 
     def __init__(self, path: Path) -> None:
         self._affines = _read_affines(path)
@@ -21,17 +26,17 @@ class PrecomputedMotion:
 
     def reset(self) -> None:
         """Begin at the first line again."""
-        self._frame = 0
+        self.frame = 0
 
-    def estimate(self, frame: NDArray[np.uint8] | None = None, people_xyxy: Boxes = NOBODY) -> Affine:
+    def estimate(self, frame: Picture | None = None, people_xyxy: Boxes = NOBODY) -> Affine:
         """The file's next affine; nothing is looked at. Raises `InvalidFile` when the file has ended."""
-        if self._frame >= len(self._affines):
+        if self.frame >= len(self._affines):
             raise InvalidFile(
                 f"{self._path} has camera motion for {len(self._affines)} frames, the video goes on",
                 remedy="use a file of the same video, or camera_motion: sparse_flow",
             )
-        self._frame += 1
-        affine: Affine = self._affines[self._frame - 1]
+        self.frame += 1
+        affine: Affine = self._affines[self.frame - 1]
         return affine
 
 
