@@ -132,8 +132,10 @@ class NativeCore:
         """Hand the detections to the core: their boxes, the width of their embeddings, how many were spared one."""
         try:
             boxes = _in_double(boxes_xyxy)
-            others = (None if each is None else _as_array(each) for each in (classes, embeddings, embedded))
-            dim, spared = self._core.read(boxes, _in_double(scores), *others, width or 0)
+            labels, vectors, flags = (
+                None if each is None else _as_array(each) for each in (classes, embeddings, embedded)
+            )
+            dim, spared = self._core.read(boxes, _in_double(scores), labels, vectors, flags, width or 0)
         except (TypeError, ValueError):
             # Not sound, which the NumPy core says in words; or sound, and not in the form that the core takes.
             observation = Observation.read(config, boxes_xyxy, scores, classes=classes)
