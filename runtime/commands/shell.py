@@ -7,13 +7,15 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from threading import Event
+from traceback import walk_tb
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from reidkit.runtime.errors import GateFailure, ReidkitError
 
@@ -40,27 +42,74 @@ class FiniteRange(click.FloatRange):
 
 
 class ReidkitCommand(click.Command):
-    """A click command that ends a `ReidkitError` as one line (or one JSON object) and the error's exit code."""
+    """A click command that ends an error as one line, or one JSON object, and with the error's exit code."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of a command line."""
+        with _errors_told(as_json="--json" in args):
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command's function."""
-        try:
+        with _errors_told(as_json=bool(ctx.params.get("as_json"))):
             return super().invoke(ctx)
+
+
+def refuse_idle(options: Collection[str], why: str) -> None:
+    """Raise a usage error if any of the running command's parameters `options` is given: it would change nothing."""
+    context = click.get_current_context()
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in options and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{', '.join(given)} can change nothing {why}")
+
+
+@contextmanager
+def _errors_told(*, as_json: bool) -> Iterator[None]:
+    """Leave with the exit code of an error that a user can meet; where what is printed finds no taker, with 1."""
+    try:
+        try:
+            yield
         except ReidkitError as error:
-            _leave(error, as_json=bool(ctx.params.get("as_json")))
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(1) from None
+            _leave(error, as_json=as_json)
+        except click.UsageError as error:
+            if not as_json:
+                raise
+            path = error.ctx.command_path if error.ctx else "reidkit"
+            _print_error(type(error).__name__, error.format_message(), remedy=f"see {path} --help")
+            raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        if not _came_of_printing(error):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more as it ends
+        if not isinstance(error, BrokenPipeError):
+            with suppress(OSError):
+                click.echo(f"error: cannot write to standard output ({error.strerror})", err=True)
+        raise SystemExit(1) from None
+
+
+def _came_of_printing(error: OSError) -> bool:
+    """Whether it was raised where a command prints."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return frame.f_code is click.echo.__code__
 
 
 def _leave(error: ReidkitError, *, as_json: bool) -> NoReturn:
     if as_json:
-        report = {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}
         figures = error.report if isinstance(error, GateFailure) else {}
-        print_json({**figures, "error": report})
+        _print_error(type(error).__name__, error.message, remedy=error.remedy, **figures)
     else:
         click.echo(f"error: {' '.join(str(error).split())}", err=True)
     raise SystemExit(error.exit_code)
+
+
+def _print_error(kind: str, message: str, *, remedy: str, **figures: Any) -> None:
+    print_json({**figures, "error": {"type": kind, "message": message, "remedy": remedy}})
 
 
 def print_json(report: dict[str, Any]) -> None:

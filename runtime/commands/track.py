@@ -15,9 +15,11 @@ from reidkit.runtime.commands.shell import (
     ReidkitCommand,
     json_option,
     print_json,
+    refuse_idle,
     stop_signals,
 )
 from reidkit.runtime.pipeline import Summary, TrackingJob, run
+from reidkit.runtime.pipeline.job import NO_REID
 from reidkit.runtime.pipeline.recording import Recording
 
 _PROGRESS_S = 0.2
@@ -81,11 +83,18 @@ def track(
 ) -> None:
     """Track people through a video.
 
-    Writes tracks.txt (MOTChallenge), summary.json and, with --draw, annotated.mp4 into the output folder. Ctrl-C ends
-    the run after the frame it is at and keeps what there is.
+    Writes tracks.txt (MOTChallenge), summary.json, with --draw annotated.mp4 and with --checkpoint attributes.json into
+    the output folder, in place of those of an earlier run. Ctrl-C ends the run after the frame it is at and keeps what
+    there is.
     """
     if (detections is None) == (detector is None):
         raise click.UsageError("name either --detections or --detector")
+    if reid == NO_REID:
+        refuse_idle(("device", "build", "trust"), f"with --reid {NO_REID}")
+    if checkpoint is None:
+        refuse_idle(("confidence_based", "min_detection_conf"), "without --checkpoint")
+    if reid == NO_REID and detector is None and checkpoint is None:
+        refuse_idle(("threads",), "where no network runs")
     job = TrackingJob(
         input=source,
         output=output,
@@ -143,7 +152,8 @@ def _text(summary: Summary, output: Path) -> str:
         counts = summary.appearance
         lines.append(
             f"appearance decided {counts['decided']} matches, changed {counts['changed']}, vetoed {counts['vetoed']}; "
-            f"{summary.crops} crops by {summary.reid['artifact']}, {summary.crops_saved} saved"
+            f"{summary.crops} crops by {summary.reid['artifact']}"
+            + (f", {summary.crops_saved} saved" if summary.crops_saved else "")
         )
     lines += [f"-> {output / name}" for name in summary.files]
     return "\n".join(lines)

@@ -12,10 +12,11 @@ from reidkit.runtime.artifact import Manifest
 from reidkit.runtime.detectors import Detections, Detector
 from reidkit.runtime.engines import Engine, build_engine, open_artifact
 from reidkit.runtime.errors import ArtifactUntrusted, EngineNotBuilt, InvalidConfig, InvalidInput
-from reidkit.runtime.pipeline.results import VIDEO_FILE, refuse_overwriting
+from reidkit.runtime.pipeline.results import RESULTS, VIDEO_FILE
 from reidkit.runtime.tracking import BotSortConfig
 from reidkit.runtime.video.frame_rate import frame_rate_of
 from reidkit.runtime.video.mot_files import read_detections
+from reidkit.runtime.video.publication import refuse_overwriting
 from reidkit.runtime.video.sources import Frame, Source, local_path, open_source
 
 NO_REID = "none"
@@ -121,7 +122,7 @@ def refuse_own_inputs(job: TrackingJob, config: BotSortConfig, folder: Path) -> 
     """
     read = local_path(job.input.removeprefix("file://"))
     named = (read, job.detections, job.detector, job.attributes, job.tracker, config.camera_motion_file)
-    refuse_overwriting(folder, [Path(each) for each in named if each is not None])
+    refuse_overwriting([folder / name for name in RESULTS], [Path(each) for each in named if each is not None])
     holds_video = read is not None and read.is_file() and Path(job.input).is_dir()
     if job.draw and holds_video and folder.exists() and folder.samefile(job.input):
         raise InvalidInput(
@@ -135,8 +136,14 @@ def appearance_of(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | Non
     if job.reid == NO_REID:
         return None, dataclasses.replace(config, with_reid=False, auto=()), []
     if not config.with_reid:
-        unused = [] if job.reid is None else [f"{job.tracker} says with_reid: false, so {job.reid} is not used"]
-        return None, config, unused
+        given = {
+            job.reid: job.reid is not None,
+            f"--device {job.device}": job.device != "auto",
+            "--build": job.build,
+            "--trust": job.trusted,
+        }
+        unused = ", ".join(str(each) for each, is_given in given.items() if is_given)
+        return None, config, [f"{job.tracker} says with_reid: false: not used: {unused}"] if unused else []
     folder = job.reid or config.reid_model
     if folder is None:
         raise InvalidConfig(

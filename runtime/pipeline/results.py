@@ -1,13 +1,11 @@
-"""The folder that a run leaves its results in: whose it is, and what must not lie there under their names."""
+"""The folder that a run leaves its results in: what they are called, whose it is, what of an earlier run goes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 
-from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.video.publication import sole_use
 
 TRACKS_FILE = "tracks.txt"
@@ -15,15 +13,6 @@ VIDEO_FILE = "annotated.mp4"
 ATTRIBUTES_FILE = "attributes.json"
 SUMMARY_FILE = "summary.json"
 RESULTS = (TRACKS_FILE, VIDEO_FILE, ATTRIBUTES_FILE, SUMMARY_FILE)
-
-
-def refuse_overwriting(folder: Path, inputs: Iterable[Path]) -> None:
-    """Refuse a folder where a result has the name of something that the run reads. Raises `InvalidInput`."""
-    for name, given in product(RESULTS, inputs):
-        if (folder / name).exists() and given.exists() and given.samefile(folder / name):
-            raise InvalidInput(
-                f"{given} is read, and would be overwritten or removed", remedy="choose another --output"
-            )
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
 
 from reidkit.runtime.errors import InvalidFile, InvalidInput
@@ -64,6 +65,15 @@ def sole_use(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise InvalidFile(f"cannot make the folder {folder} ({error.strerror})", remedy="choose another") from error
         yield
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to write what is read. Raises `InvalidInput`."""
+    for output, given in product(outputs, inputs):
+        if output.exists() and given.exists() and given.samefile(output):
+            raise InvalidInput(
+                f"{given} is read, and would be overwritten or removed", remedy="choose another --output"
+            )
 
 
 def _not_written(path: Path, error: OSError) -> InvalidFile:

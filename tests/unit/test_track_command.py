@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from small_videos import picture, write_detections, write_video
 
+from reidkit.runtime.commands import main
 from reidkit.runtime.commands.track import track
 from reidkit.runtime.pipeline.session import STAGES
 from reidkit.runtime.video.mot_files import read_tracks
@@ -245,6 +246,66 @@ def test_an_error_is_json_where_json_was_asked_for(video: Path, tmp_path: Path) 
     assert json.loads(result.stdout)["error"]["type"] == "InvalidFile"
 
 
+def test_a_usage_error_is_json_too(video: Path, tmp_path: Path) -> None:
+    wrong = {
+        "MissingParameter": ["--output", tmp_path],
+        "NoSuchOption": ["--imput", video],
+        "BadParameter": ["--input", video, "--output", tmp_path, "--fps", "fast"],
+        "UsageError": ["--input", video, "--output", tmp_path],
+    }
+    for kind, words in wrong.items():
+        for command, before in ((track, []), (main, ["track"])):
+            result = CliRunner().invoke(command, [*before, *map(str, words), "--json"])
+            error = json.loads(result.stdout)["error"]
+            assert (result.exit_code, error["type"], result.stderr) == (2, kind, "")
+            assert error["message"]
+            assert error["remedy"].endswith("track --help")
+    assert run("--output", tmp_path).stderr.startswith("Usage: ")
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["--help"], ["--json", "--fps", "fast"]], ids=" ".join)
+def test_an_output_that_takes_no_more_is_an_error(
+    video: Path, detections: Path, tmp_path: Path, more: list[str]
+) -> None:
+    words = ["--input", video, "--detections", detections, "--reid", "none", "--output", tmp_path, *more]
+    command = "from reidkit.runtime.commands.track import track; track()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", command, *map(str, words)], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write to standard output (No space left on device)\n"
+
+
+def test_options_that_can_change_nothing_are_refused(video: Path, detections: Path, tmp_path: Path) -> None:
+    named = ["--input", video, "--detections", detections, "--reid", "none", "--output", tmp_path / "out"]
+    for option in (
+        ["--device", "banana"],
+        ["--build"],
+        ["--trust"],
+        ["--threads", 2],
+        ["--confidence-based"],
+        ["--min-detection-conf", 0.5],
+    ):
+        result = run(*named, *option)
+        assert (result.exit_code, f"{option[0]} can change nothing" in result.stderr) == (2, True), result.output
+    several = run(*named, "--trust", "--build")
+    assert "--build, --trust can change nothing with --reid none" in several.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_frame_rate_that_cannot_be_is_blamed_on_who_says_it(video: Path, detections: Path, tmp_path: Path) -> None:
+    sequence = tmp_path / "sequence"
+    sequence.mkdir()
+    (sequence / "seqinfo.ini").write_text("[Sequence]\nframeRate=100000\n")
+    (sequence / "yard.mp4").write_bytes(video.read_bytes())
+    named = ["--input", sequence, "--detections", detections, "--reid", "none", "--output", tmp_path / "out"]
+    refused = run(*named)
+    assert (refused.exit_code, "seqinfo.ini says frameRate=100000" in refused.stderr) == (1, True)
+    assert "--fps" in refused.stderr
+    assert summary_of(run(*named, "--fps", 10), tmp_path / "out")["frame_rate_source"] == "--fps"
+
+
 def test_boxes_come_from_one_place(video: Path, detections: Path, tmp_path: Path) -> None:
     neither = run("--input", video, "--output", tmp_path)
     both = run("--input", video, "--detections", detections, "--detector", "y.onnx", "--output", tmp_path)
@@ -280,7 +341,9 @@ def test_the_settings_may_name_the_model_and_its_width(
     assert "tiny gives 12" in other_width.stderr
     unused = attempt("schema: mivolo\nwith_reid: false\n", "--reid", artifact)
     assert summary_of(unused, tmp_path / "out")["reid"] is None
-    assert "with_reid: false" in unused.stderr
+    assert f"with_reid: false: not used: {artifact}\n" in unused.stderr
+    rest = attempt("schema: mivolo\nwith_reid: false\n", "--device", "banana", "--build", "--trust")
+    assert "with_reid: false: not used: --device banana, --build, --trust\n" in rest.stderr
 
 
 def test_a_detector_finds_the_people_itself(shared_data: Path, tmp_path: Path) -> None:
