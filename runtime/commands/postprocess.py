@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,18 +16,23 @@ from reidkit.runtime.commands.shell import (
     ReidkitCommand,
     json_option,
     print_json,
+    refuse_idle,
     stop_signals,
 )
 from reidkit.runtime.postprocessing import (
     Join,
     JoinSettings,
+    Tracklet,
+    add_tracklets,
     embed_tracklets,
     fill_gaps,
     join_tracklets,
     read_tracklets,
-    write_tracklets,
 )
-from reidkit.runtime.video.sequence_info import find_sequence_info
+from reidkit.runtime.video.frame_rate import told_frame_rate
+from reidkit.runtime.video.mot_files import TracksWriter
+from reidkit.runtime.video.publication import refuse_overwriting
+from reidkit.runtime.video.sources import local_path
 
 _path = click.Path(path_type=Path)
 
@@ -74,6 +80,7 @@ _path = click.Path(path_type=Path)
     type=FiniteRange(min=0.01, max=10_000),
     help="Frames per second. Without it what seqinfo.ini says, else the video.",
 )
+@click.option("--trust", is_flag=True, help="Run native code in the artifact even if it was built elsewhere.")
 @json_option
 def postprocess(
     tracks: Path,
@@ -87,6 +94,7 @@ def postprocess(
     max_speed: float,
     reentry: bool,
     fps: float | None,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Fill the gaps in tracks and, with --reid, join tracks of one person by appearance.
@@ -95,30 +103,24 @@ def postprocess(
     """
     if (reid is None) != (video is None):
         raise click.UsageError("--reid and --input go together")
+    if reid is None:
+        idle = ("min_cosine", "margin", "max_gap_s", "max_speed", "reentry", "fps", "trust")
+        refuse_idle(idle, "without --reid")
+    read = None if video is None else local_path(video.removeprefix("file://"))
+    refuse_overwriting([output], [tracks, *([read] if read else [])])
     tracklets = read_tracklets(tracks)
     before = len(tracklets)
     joins: list[Join] = []
-    if reid is not None and video is not None:
-        settings = JoinSettings(
-            min_cosine=min_cosine, margin=margin, max_gap_s=max_gap_s, max_speed=max_speed, reentry=reentry
-        )
-        with ExitStack() as stack:
-            stop = stack.enter_context(stop_signals())
-            line = stack.enter_context(ProgressLine())
-            engine = stack.enter_context(open_artifact(reid))
-            line.write(f"looking at {before} tracks")
-            sampled = embed_tracklets(tracklets, video, engine, should_stop=stop.is_set)
-            if stop.is_set():
-                raise SystemExit(INTERRUPTED)
-        info = find_sequence_info(Path(video), None)
-        rate = fps or (info.frame_rate if info else sampled.frame_rate)
-        if rate is None:
-            raise click.UsageError(f"nothing tells the frame rate of {video}; name --fps")
-        tracklets, joins = join_tracklets(tracklets, sampled.embeddings, settings, frame_rate=rate, size=sampled.size)
-    boxes = sum(len(each.frames) for each in tracklets)
-    filled = [fill_gaps(each, max_gap=fill) for each in tracklets]
-    added = sum(len(each.frames) for each in filled) - boxes
-    write_tracklets(filled, output)
+    with TracksWriter.open(output) as writer:
+        if reid is not None and video is not None:
+            settings = JoinSettings(
+                min_cosine=min_cosine, margin=margin, max_gap_s=max_gap_s, max_speed=max_speed, reentry=reentry
+            )
+            tracklets, joins = _joined(tracklets, settings, video=video, artifact=reid, trusted=trust, fps=fps)
+        boxes = sum(len(each.frames) for each in tracklets)
+        filled = [fill_gaps(each, max_gap=fill) for each in tracklets]
+        added = sum(len(each.frames) for each in filled) - boxes
+        add_tracklets(filled, writer)
     if as_json:
         print_json(
             {
@@ -135,3 +137,27 @@ def postprocess(
     for join in joins:
         click.echo(f"{join.joined_id} is {join.id}, cosine {join.cosine:.2f}, {join.gap} frames later")
     click.echo(f"{before} tracks became {len(filled)}, {added} boxes were filled in\n-> {output}")
+
+
+def _joined(
+    tracklets: Sequence[Tracklet],
+    settings: JoinSettings,
+    *,
+    video: str,
+    artifact: Path,
+    trusted: bool,
+    fps: float | None,
+) -> tuple[list[Tracklet], list[Join]]:
+    """The tracklets of a video with those joined that are one person's, and which those were."""
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_signals())
+        line = stack.enter_context(ProgressLine())
+        engine = stack.enter_context(open_artifact(artifact, trusted=trusted))
+        line.write(f"looking at {len(tracklets)} tracks")
+        sampled = embed_tracklets(tracklets, video, engine, should_stop=stop.is_set)
+        if stop.is_set():
+            raise SystemExit(INTERRUPTED)
+    told = told_frame_rate(sampled.frame_rate, video, fps=fps)
+    if told is None:
+        raise click.UsageError(f"nothing tells the frame rate of {video}; name --fps")
+    return join_tracklets(tracklets, sampled.embeddings, settings, frame_rate=told[0], size=sampled.size)

@@ -3,12 +3,13 @@
 from reidkit.runtime.postprocessing.interpolation import fill_gaps
 from reidkit.runtime.postprocessing.joining import Join, JoinSettings, join_tracklets
 from reidkit.runtime.postprocessing.sampling import embed_tracklets
-from reidkit.runtime.postprocessing.tracklets import Tracklet, read_tracklets, write_tracklets
+from reidkit.runtime.postprocessing.tracklets import Tracklet, add_tracklets, read_tracklets, write_tracklets
 
 __all__ = [
     "Join",
     "JoinSettings",
     "Tracklet",
+    "add_tracklets",
     "embed_tracklets",
     "fill_gaps",
     "join_tracklets",

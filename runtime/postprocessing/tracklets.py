@@ -55,13 +55,18 @@ def _tracklets(table: MotTable) -> list[Tracklet]:
 
 
 def write_tracklets(tracklets: Sequence[Tracklet], path: Path) -> None:
-    """Write a tracker's output, frame by frame, ids ascending; the file appears whole. Raises `InvalidFile`."""
+    """Write a tracker's output, as `add_tracklets` does; the file appears whole. Raises `InvalidFile`."""
+    with TracksWriter.open(path) as writer:
+        add_tracklets(tracklets, writer)
+
+
+def add_tracklets(tracklets: Sequence[Tracklet], writer: TracksWriter) -> None:
+    """Write tracklets frame by frame, ids ascending."""
     ids = np.concatenate([np.full(len(each.frames), each.id) for each in tracklets] or [np.zeros(0, np.int64)])
     frames = np.concatenate([each.frames for each in tracklets] or [np.zeros(0, np.int64)])
     boxes = np.concatenate([each.boxes_xyxy for each in tracklets] or [np.zeros((0, 4))])
     scores = np.concatenate([each.scores for each in tracklets] or [np.zeros(0)])
     order = np.lexsort((ids, frames))
     present, starts = np.unique(frames[order], return_index=True)
-    with TracksWriter.open(path) as writer:
-        for frame, rows in zip(present.tolist(), np.split(order, starts[1:]), strict=False):
-            writer.write(frame, ids[rows], boxes[rows], scores[rows])
+    for frame, rows in zip(present.tolist(), np.split(order, starts[1:]), strict=False):
+        writer.write(frame, ids[rows], boxes[rows], scores[rows])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from reidkit.runtime.commands.postprocess import postprocess
 from reidkit.runtime.postprocessing import (
@@ -109,6 +109,49 @@ def test_the_command_fills_without_a_video(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert json.loads(result.output)["boxes"] == {"before": 16, "filled": 4}
     assert len((tmp_path / "out.txt").read_text().splitlines()) == 20
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(postprocess, [str(argument) for argument in arguments])
+
+
+def test_options_of_joining_are_refused_where_nothing_is_joined(tmp_path: Path) -> None:
+    write_tracklets([walk(1, 1, 10)], tmp_path / "in.txt")
+    named = ["--tracks", tmp_path / "in.txt", "--output", tmp_path / "out.txt"]
+    for option in (["--reentry"], ["--min-cosine", 0.7], ["--trust"], ["--fps", 10]):
+        result = invoke(*named, *option)
+        assert (result.exit_code, f"{option[0]} can change nothing without --reid" in result.stderr) == (2, True)
+
+
+def test_neither_a_folder_nor_an_input_is_written_over(tmp_path: Path) -> None:
+    tracks, folder = tmp_path / "in.txt", tmp_path / "folder"
+    write_tracklets([walk(1, 1, 10)], tracks)
+    folder.mkdir()
+    named = ["--tracks", tracks, "--reid", tmp_path / "nowhere", "--input", tmp_path / "v.mp4"]
+    (tmp_path / "v.mp4").touch()
+    for output, reason in ((folder, "which is a folder"), (tracks, "is read"), (tmp_path / "v.mp4", "is read")):
+        result = invoke(*named, "--output", output)
+        assert (result.exit_code, reason in result.stderr) == (1, True), result.stderr
+    assert list(folder.iterdir()) == []
+
+
+def test_native_code_from_elsewhere_runs_only_when_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'onnxruntime'")
+    from small_videos import boxes_at, picture, write_video
+    from tiny_artifact import tiny_artifact
+
+    from reidkit.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "runs_native_code", True)
+    boxes = np.stack([boxes_at(index)[0] for index in range(1, 6)])
+    write_tracklets([Tracklet(1, np.arange(1, 6), boxes, np.full(5, 0.9))], tmp_path / "in.txt")
+    video = write_video(tmp_path / "v.mp4", [picture(index) for index in range(1, 6)])
+    named = ["--tracks", tmp_path / "in.txt", "--output", tmp_path / "out.txt", "--input", video]
+    named += ["--reid", tiny_artifact(tmp_path, vouched=False)]
+    refused = invoke(*named)
+    assert (refused.exit_code, "--trust" in refused.stderr) == (4, True)
+    assert not (tmp_path / "out.txt").exists()
+    assert invoke(*named, "--trust").exit_code == 0
 
 
 def test_half_a_request_is_refused(tmp_path: Path) -> None:
