@@ -33,6 +33,7 @@ _path = click.Path(path_type=Path)
 @click.option("--draw", is_flag=True, help="Also write each camera's annotated.mp4.")
 @click.option("--fps", type=FiniteRange(min=0.01, max=10_000), help="Frames per second of all cameras.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for inference.")
+@click.option("--trust", is_flag=True, help="Run native code in the artifact even if it was built elsewhere.")
 @click.option("--max-frames", type=click.IntRange(min=1), help="Stop after so many frames of each.")
 @json_option
 def cameras(
@@ -46,19 +47,21 @@ def cameras(
     draw: bool,
     fps: float | None,
     threads: int | None,
+    trust: bool,
     max_frames: int | None,
     as_json: bool,
 ) -> None:
-    r"""Track people through several cameras at once; who is seen by two has one id in both.
+    """Track people through several cameras at once; who is seen by two has one id in both.
 
-    The recordings must have begun at the same moment. --across FILE says how the cameras lie:
+    The recordings must have begun at the same moment. What an earlier run left in the output folder is replaced.
+    --across FILE says how the cameras, numbered from 0 as --input names them, lie:
 
     \b
-    min_cosine: 0.45
-    passages:                     # none: any two may see one person, at once or a minute apart
-    - {cameras: [0, 1], min_s: 2, max_s: 30}
-    - {cameras: [1, 2], overlap: true}
-    """
+      min_cosine: 0.45
+      passages:           # none: any two may see one person, at once or a minute apart
+      - {cameras: [0, 1], min_s: 2, max_s: 30}
+      # where both see one place: {cameras: [0, 1], overlap: true}
+    """  # noqa: D301 - click wants the character itself
     if bool(detections) == (detector is not None) or (detections and len(detections) != len(sources)):
         raise click.UsageError("name either --detector, or --detections as often as --input")
     boxes: list[Path | None] = [*detections] or [None] * len(sources)
@@ -74,6 +77,7 @@ def cameras(
                 draw=draw,
                 fps=fps,
                 threads=threads,
+                trusted=trust,
                 max_frames=max_frames,
             )
             for number, (source, own) in enumerate(zip(sources, boxes, strict=True))

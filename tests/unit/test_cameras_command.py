@@ -16,6 +16,7 @@ pytest.importorskip("onnxruntime", reason="needs the extra 'onnxruntime'")
 from reidkit.calibration.street.overlap import write_views
 from reidkit.calibration.street.street import Street, StreetConfig
 from reidkit.runtime.commands.cameras import cameras
+from reidkit.runtime.tracking.across_cameras import AcrossCamerasConfig
 from reidkit.runtime.video.mot_files import read_tracks
 from reidkit.runtime.video.publication import sole_use
 
@@ -128,6 +129,26 @@ def test_no_camera_overwrites_what_another_reads(views: Path, artifact: Path, tm
     words += ["--reid", artifact, "--output", tmp_path / "out"]
     result = CliRunner().invoke(cameras, [str(word) for word in words])
     assert (result.exit_code, f"{boxes} is read" in result.stderr) == (1, True)
+
+
+def test_native_code_from_elsewhere_runs_only_when_trusted(
+    views: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reidkit.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "runs_native_code", True)
+    refused = run(views, artifact, tmp_path / "out", "--max-frames", 2)
+    assert (refused.exit_code, "--trust" in refused.stderr) == (4, True)
+    assert run(views, artifact, tmp_path / "out", "--max-frames", 2, "--trust").exit_code == 0
+
+
+def test_the_helps_example_is_a_settings_file(tmp_path: Path) -> None:
+    help_text = CliRunner().invoke(cameras, ["--help"], terminal_width=80).output
+    assert "\\b" not in help_text
+    example = help_text.partition("lie:")[2].partition("Options:")[0]
+    (tmp_path / "across.yaml").write_text(example)
+    (passage,) = AcrossCamerasConfig.load(tmp_path / "across.yaml").passages
+    assert (passage.cameras, passage.max_s) == ((0, 1), 30)
 
 
 def test_a_single_camera_is_refused(views: Path, artifact: Path, tmp_path: Path) -> None:
