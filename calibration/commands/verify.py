@@ -13,6 +13,7 @@ from reidkit.calibration.gates.verifying import Subject, Verification, verify
 from reidkit.calibration.report import points_of, write_report
 from reidkit.runtime.artifact import read_artifact
 from reidkit.runtime.commands.shell import FiniteRange, ProgressLine, ReidkitCommand, json_option, print_json
+from reidkit.runtime.video.publication import expect_place
 
 _path = click.Path(path_type=Path)
 
@@ -24,7 +25,7 @@ _path = click.Path(path_type=Path)
     help="Of a bare .onnx or .xml file in the artifact's place: what its input holds, e.g. bgr-0-255-256x128.  "
     "[default: the file beside it, MODEL.preprocessing.yaml]",
 )
-@click.option("--precision", default="fp32", show_default=True, help="Of a bare file: what it computes in.")
+@click.option("--precision", help="Of a bare file: what it computes in.  [default: fp32]")
 @click.option("--reference", type=_path, help="What to hold it to: a float artifact, or a bare model file.")
 @click.option("--reference-preprocessing", help="Of a bare file as reference: what its input holds.")
 @click.option("--crops", type=_path, help="Folder of crops to compare on one by one.  [default: the golden crops]")
@@ -51,7 +52,7 @@ _path = click.Path(path_type=Path)
 def verify_command(
     artifact: Path,
     preprocessing: str | None,
-    precision: str,
+    precision: str | None,
     reference: Path | None,
     reference_preprocessing: str | None,
     crops: Path | None,
@@ -77,12 +78,20 @@ def verify_command(
         raise click.UsageError("--detections and --gt are of a --sequence")
     if beside and (report is None or gallery is None):
         raise click.UsageError("--beside is for a --report on a --gallery")
+    subject = Subject(path=artifact, preprocessing=preprocessing, precision=precision or "fp32")
+    if not subject.is_bare and (preprocessing is not None or precision is not None):
+        raise click.UsageError(f"--preprocessing and --precision are of a bare model file; {artifact} is none")
+    against = None if reference is None else Subject(path=reference, preprocessing=reference_preprocessing)
+    if reference_preprocessing is not None and (against is None or not against.is_bare):
+        raise click.UsageError("--reference-preprocessing is of a bare model file as --reference")
+    if report is not None:
+        expect_place(report, option="--report")
     recording = None
     if sequence is not None:
         recording = Recording.find(sequence, detections=detections, truth=gt, tracker=tracker)
     job = Verification(
-        subject=Subject(path=artifact, preprocessing=preprocessing, precision=precision),
-        reference=None if reference is None else Subject(path=reference, preprocessing=reference_preprocessing),
+        subject=subject,
+        reference=against,
         crops=crops,
         evidence=Evidence(
             gallery=gallery,
@@ -97,7 +106,7 @@ def verify_command(
         verdict = verify(job, progress=line.write)
     if report is not None:
         points, missing = points_of(beside, gallery=verdict.gate("retrieval").figures.get("gallery"))
-        manifest = None if job.subject.is_bare else read_artifact(artifact)[0]
+        manifest = None if subject.is_bare else read_artifact(artifact)[0]
         write_report(report, name=artifact.name, verdict=verdict, manifest=manifest, points=points, missing=missing)
     facts = {"artifact": str(artifact)}
     if as_json and verdict.passed:

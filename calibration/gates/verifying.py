@@ -98,7 +98,7 @@ def verify(job: Verification, *, progress: Progress = lambda stage: None) -> Ver
             reference = None if other is None else Embedder.of(other).as_reference()
             progress("comparing embeddings")
             is_same = other is not None and is_same_network(engine.manifest, other.manifest)
-            parity, gate = _embedding(job, folder, engine, reference if is_same else None)
+            parity, gate = _embedding(job, folder, engine, reference, is_same=is_same)
         except NonFiniteEmbedding as error:
             return non_finite(error)
         return judge(
@@ -123,21 +123,26 @@ def _folder(subject: Subject, scratch: Path) -> Path:
 
 
 def _embedding(
-    job: Verification, folder: Path, engine: EngineBase, reference: Embedder | None
+    job: Verification, folder: Path, engine: EngineBase, reference: Embedder | None, *, is_same: bool
 ) -> tuple[ParityReport | None, GateReport]:
-    """How near the embeddings are to those of `reference`, the same network; without one to the golden ones."""
+    """How near the embeddings are to those of `reference`, if it is the same network, else to the golden ones."""
     own, golden = Embedder.of(engine), load_golden(folder)
     pictures = [] if job.crops is None else [read_image(path) for path in find_crops(job.crops, limit=CROPS)]
+    remarks = []
+    if reference is not None and not is_same:
+        remarks.append(f"{reference.name} is another network, or of other weights")
+        reference = None
     if pictures and reference is None:
-        own.embed(own.cut_whole(pictures))  # nothing to compare with, but they have to be finite
+        own.embed(own.cut_whole(pictures))
+        remarks.append(f"those of {len(pictures)} crops in {job.crops} are finite, with nothing to hold them to")
     if reference is None and job.subject.is_bare:
-        why = "finite, but a model file brings no embeddings of its original to hold it to"
-        return None, not_run("embedding", measure="cosine_min", why=why)
+        why = "a model file brings no embeddings of its original to hold it to"
+        return None, not_run("embedding", measure="cosine_min", why="; ".join([why, *remarks]))
     is_rgb = engine.manifest.preprocessing.color == "rgb"
     golden_pictures = list(golden.crops[..., ::-1] if is_rgb else golden.crops)
     limits = job.evidence.limits
     if reference is None:
-        by = "its golden embeddings"
+        by = "; ".join(["its golden embeddings", *remarks])
         return _compared(own, golden.embeddings, golden_pictures, engine.manifest, limits, by=by)
     shown = pictures or golden_pictures
     expected = reference.embed(reference.cut_whole(shown))

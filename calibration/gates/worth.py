@@ -63,6 +63,8 @@ def worth_gate(
     limit = None if allow_slower else limits.time_ratio
     if limit is not None and ratio > limit:
         note = f"no win here: {note}"
+    elif ratio > limits.time_ratio:
+        note = f"no win here, which was allowed: {note}"
     return at_most(NAME, [(PRINCIPAL, ratio, limit)], note=note, figures=figures)
 
 

@@ -42,6 +42,17 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def expect_place(path: Path, *, option: str) -> None:
+    """Refuse a file that `whole_file` could not write, before there is work in it. Raises `InvalidFile`."""
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise InvalidFile(f"{option} {path} is a folder", remedy="name a file")
+    if not folder.is_dir():
+        raise InvalidFile(f"{option} {path}: there is no folder {folder}", remedy="make it, or name another file")
+    if not os.access(folder, os.W_OK):
+        raise InvalidFile(f"{option} {path}: {folder} cannot be written to", remedy="name another file")
+
+
 @contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
     """The folder, made if need be, is this run's alone to write into for the duration of a `with` block.

@@ -221,6 +221,38 @@ def test_without_a_reference_the_golden_embeddings_catch_it(fault: Callable[[Pat
     assert "embedding failed" in done.stderr
 
 
+def test_a_reference_of_other_weights_holds_no_embedding_and_that_is_said(
+    sound: Path, gallery: Path, tmp_path: Path
+) -> None:
+    other = tiny_artifact(tmp_path, name="other")
+    altered(other, backbone=replace(manifest_of(other).backbone, name="bigger"))
+    note = report_of(sound, "--reference", other, "--crops", gallery)["gates"]["embedding"]["note"]
+    assert "held to its golden embeddings; other is another network, or of other weights" in note
+    assert f"crops in {gallery} are finite, with nothing to hold them to" in note
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--precision", "int8"],
+        ["--preprocessing", PREPROCESSING],
+        ["--reference-preprocessing", PREPROCESSING],
+        ["--reference", "SOUND", "--reference-preprocessing", PREPROCESSING],
+    ],
+)
+def test_what_only_a_model_file_has_to_be_told_is_refused_of_an_artifact(sound: Path, options: list[str]) -> None:
+    done = run(sound, *(str(sound) if option == "SOUND" else option for option in options))
+    assert done.exit_code == 2
+    assert "of a bare model file" in done.stderr
+
+
+def test_a_report_that_could_not_be_written_is_refused_first(sound: Path, tmp_path: Path) -> None:
+    done = run(sound, "--report", tmp_path / "nowhere" / "report.html")
+    assert done.exit_code == 1
+    assert f"--report {tmp_path / 'nowhere' / 'report.html'}: there is no folder" in done.stderr
+    assert "--report" in run(sound, "--report", tmp_path).stderr
+
+
 def test_a_broken_reference_is_no_fault_of_the_artifact(sound: Path, tmp_path: Path) -> None:
     broken = tiny_artifact(tmp_path, name="broken")
     nan_in_one_channel(broken)
