@@ -91,13 +91,16 @@ def measure(
         on_turn: told after each turn how many are done, and of how many.
 
     Raises:
-        InvalidInput: an artifact is named twice or does not take batches of such a size, or there is no such time.
+        InvalidInput: an artifact is named twice or does not take batches of such a size, there is no such time, or
+            there are fewer processors than threads.
         ReidkitError: an artifact cannot be opened or run.
     """
     if not 0 <= seconds < math.inf:
         raise InvalidInput(f"nothing can be measured for {seconds} seconds")
+    if (most := usual_threads()[-1]) < max(threads or [1]):
+        raise InvalidInput(f"{max(threads)} threads on {most} processors measure nothing", remedy="give fewer")
     manifests = {path: read_artifact(path)[0] for path in artifacts}
-    if len(manifests) < len(artifacts):
+    if len({path.resolve() for path in artifacts}) < len(artifacts):
         raise InvalidInput("an artifact is named twice", remedy="name each once")
     sizes = {path: _sizes(manifest, batches) for path, manifest in manifests.items()}
     contenders = [(path, count) for path in artifacts for count in threads or usual_threads()]

@@ -72,10 +72,27 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         MissingDependency: OpenCV is not installed.
     """
     cv2 = import_cv2()
-    image: NDArray[np.uint8] | None = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidFile(f"{path} cannot be read ({error.strerror})") from error
+    if _is_cut_off(content):
+        raise InvalidFile(f"{path} is only the beginning of an image", remedy="remove it from the folder of crops")
+    encoded = np.frombuffer(content, np.uint8)
+    image: NDArray[np.uint8] | None = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if content else None
     if image is None:
         raise InvalidFile(f"{path} is not an image", remedy="remove it from the folder of crops")
     return image
+
+
+def _is_cut_off(content: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end; OpenCV makes up what is missing.
+
+    A JPEG's picture begins with FF DA and cannot hold FF D9, its end, as FF is followed by 00 there.
+    """
+    if content.startswith(b"\xff\xd8\xff"):
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    return content.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" not in content
 
 
 def import_cv2() -> Any:

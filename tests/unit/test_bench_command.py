@@ -156,6 +156,10 @@ def test_more_crops_than_an_artifact_takes_at_once_are_refused(artifact: Path) -
         measure([artifact], batches=[1, 8])
     with pytest.raises(InvalidInput, match="named twice"):
         measure([artifact, artifact])
+    with pytest.raises(InvalidInput, match="named twice"):
+        measure([artifact, artifact.parent / "elsewhere" / ".." / artifact.name])
+    with pytest.raises(InvalidInput, match="9999 threads on"):
+        measure([artifact], threads=[1, 9999])
     with pytest.raises(InvalidInput, match="for nan seconds"):
         measure([artifact], seconds=float("nan"))
 

@@ -11,7 +11,9 @@ import pytest
 cv2 = pytest.importorskip("cv2", reason="needs the extra 'video'")
 
 from reidkit.calibration.crops import read_crops  # noqa: E402
+from reidkit.calibration.crops.folder import read_image  # noqa: E402
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize  # noqa: E402
+from reidkit.runtime.errors import InvalidFile  # noqa: E402
 
 BILINEAR = Preprocessing(
     height=64,
@@ -32,3 +34,20 @@ def test_the_kernel_is_the_named_one(kernel: str, peer: int, tmp_path: Path) -> 
     (crop,) = read_crops([tmp_path / "crop.png"], preprocessing)
     expected = cv2.resize(image, (32, 64), interpolation=peer)
     assert np.abs(crop.astype(np.int16) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+def test_the_beginning_of_an_image_is_no_image(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"crop{suffix}"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (100, 41, 3), dtype=np.uint8))
+    whole = path.read_bytes()
+    assert read_image(path).shape == (100, 41, 3)
+    path.write_bytes(whole + b"what a camera adds")
+    assert read_image(path).shape == (100, 41, 3)
+    for share in (0.1, 0.5, 0.99):
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(InvalidFile):
+            read_image(path)
+    path.write_bytes(b"")
+    with pytest.raises(InvalidFile, match="is not an image"):
+        read_image(path)
