@@ -11,8 +11,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from reidkit.calibration.benchmark.choice import Choice, choose
@@ -20,9 +18,10 @@ from reidkit.calibration.benchmark.contest import measure, usual_threads
 from reidkit.calibration.gates.judging import Evidence
 from reidkit.calibration.gates.worth import PEOPLE
 from reidkit.export.pipeline import ExportJob, ExportResult, export
-from reidkit.runtime.artifact.publication import publication
+from reidkit.runtime.artifact.publication import publication, workspace
 from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import ExportFailure, GateFailure, MissingDependency, TargetUnavailable
+from reidkit.runtime.video.publication import whole_file
 from reidkit.targets import Precision, find_target
 
 _ROUNDS = 5
@@ -76,7 +75,7 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
     results: dict[Precision, ExportResult] = {}
     left_out: dict[str, str] = {}
     job.output.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".reidkit-auto-", dir=job.output) as scratch:
+    with workspace(job.output / "auto") as scratch:
         for precision in (each for each in Precision if each in target.precisions):
             if precision is Precision.INT8 and job.calibration is None:
                 left_out[precision.value] = "nothing to calibrate with: give --calibration"
@@ -85,7 +84,8 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
                 job,
                 original=original,
                 precision=precision,
-                output=Path(scratch, precision),
+                output=scratch / precision,
+                report=None if job.report is None else scratch / f"{precision}.html",
                 calibration=job.calibration if precision is Precision.INT8 else None,
                 evidence=evidence,
             )
@@ -108,6 +108,9 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
         artifact = job.output / best.artifact.name
         with publication(artifact) as folder:
             shutil.copytree(best.artifact, folder, dirs_exist_ok=True)
+        if job.report is not None:
+            with whole_file(job.report) as temporary:
+                shutil.copyfile(scratch / f"{best.manifest.precision.requested}.html", temporary)
     return Chosen(result=replace(best, artifact=artifact), choices=choices, left_out=left_out)
 
 

@@ -47,13 +47,13 @@ def publication(folder: Path, *, known_by: str = MANIFEST_FILE, kind: str = "an 
     _refuse_foreign(folder, known_by, kind)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
-    with _workspace(folder) as workspace:
-        new = workspace / "new"
+    with workspace(folder) as own:
+        new = own / "new"
         new.mkdir()
         yield new
         _sync_tree(new)
         _refuse_foreign(folder, known_by, kind)
-        _rename_in(new, folder, aside=workspace / _ASIDE)
+        _rename_in(new, folder, aside=own / _ASIDE)
         _sync(folder.parent)
 
 
@@ -76,39 +76,39 @@ def _rename_in(new: Path, folder: Path, *, aside: Path) -> None:
 
 
 @contextmanager
-def _workspace(folder: Path) -> Iterator[Path]:
-    """A locked folder of our own beside `folder`, removed in the end."""
+def workspace(folder: Path) -> Iterator[Path]:
+    """A locked folder of our own beside `folder`, removed in the end, or by a later one if the process is killed."""
     while True:
-        workspace = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=_SUFFIX, dir=folder.parent))
-        lock = _try_lock(workspace, fcntl.LOCK_SH)
-        if lock is not None and workspace.exists():
+        own = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=_SUFFIX, dir=folder.parent))
+        lock = _try_lock(own, fcntl.LOCK_SH)
+        if lock is not None and own.exists():
             break
         if lock is not None:  # swept by another process in the instant before it was locked
             os.close(lock)
     try:
-        yield workspace
+        yield own
     finally:
-        _clear(workspace, folder)
+        _clear(own, folder)
         os.close(lock)
 
 
 def _sweep(parent: Path) -> None:
     """Clear the workspaces of dead processes, but for those of other users."""
-    for workspace in parent.glob(f".*{_SUFFIX}"):
+    for found in parent.glob(f".*{_SUFFIX}"):
         with suppress(PermissionError):
-            lock = _try_lock(workspace, fcntl.LOCK_EX)
+            lock = _try_lock(found, fcntl.LOCK_EX)
             if lock is not None:
-                name = workspace.name.removesuffix(_SUFFIX)[1:].rpartition(".")[0]
-                _clear(workspace, parent / name)
+                name = found.name.removesuffix(_SUFFIX)[1:].rpartition(".")[0]
+                _clear(found, parent / name)
                 os.close(lock)
 
 
-def _clear(workspace: Path, folder: Path) -> None:
+def _clear(own: Path, folder: Path) -> None:
     """Remove a workspace, but first put back an artifact that was set aside and has no successor."""
     with suppress(FileNotFoundError), _free_or_taken():
-        (workspace / _ASIDE).rename(folder)
+        (own / _ASIDE).rename(folder)
     # What cannot be removed now is tried again by the next publication.
-    shutil.rmtree(workspace, ignore_errors=True)
+    shutil.rmtree(own, ignore_errors=True)
 
 
 def _try_lock(folder: Path, kind: int) -> int | None:

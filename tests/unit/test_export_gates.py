@@ -109,7 +109,10 @@ def test_auto_publishes_the_quickest_of_what_passes(backbones_file: Path, tmp_pa
 
 def test_auto_leaves_out_what_fails_a_gate(backbones_file: Path, tmp_path: Path) -> None:
     limits = limits_file(tmp_path, "embedding: {fp16: {cosine_min: 1.1}}")
-    done = run(tmp_path / "out", backbones_file, "--precision", "auto", "--thresholds", limits, "--json")
+    page = tmp_path / "report.html"
+    asked = ["--precision", "auto", "--thresholds", limits, "--report", page, "--json"]
+    done = run(tmp_path / "out", backbones_file, *asked)
     report = json.loads(done.stdout)
+    assert "tiny_gated-onnxruntime-fp32" in page.read_text()
     assert report["precision_built"] == "fp32"
     assert "limit 1.1" in report["auto"]["left_out"]["fp16"]
