@@ -200,6 +200,12 @@ def _usable_target(job: ExportJob) -> Target:
     target = find_target(job.target)
     refuse_precision(target, job.precision)
     read_options(target, job.options)
+    if target.most_batch_sizes is not None and len(job.batch_sizes) > target.most_batch_sizes:
+        raise InvalidInput(
+            f"target {target.name} builds for at most {target.most_batch_sizes} batch sizes, found "
+            f"{', '.join(map(str, job.batch_sizes))}",
+            remedy="give MIN,OPT,MAX",
+        )
     if job.precision is Precision.INT8 and target.int8_layout is not None and job.calibration is None:
         raise no_calibration()
     if (reason := target.available()) and not target.portable:

@@ -21,7 +21,7 @@ from reidkit.export.backbones import ModelCard
 from reidkit.export.originals import Original, kept, random_original, trained_original
 from reidkit.export.pipeline import ExportJob, ExportResult, export
 from reidkit.export.weights import DEFAULT
-from reidkit.runtime.errors import GateFailure, MissingDependency, ReidkitError, TargetUnavailable
+from reidkit.runtime.errors import GateFailure, InvalidFile, MissingDependency, ReidkitError, TargetUnavailable
 from reidkit.runtime.video.publication import whole_file
 from reidkit.targets import Precision, Target
 
@@ -108,12 +108,18 @@ class Trials:
 
     @staticmethod
     def read(path: Path) -> Trials:
-        """What `write` wrote; none where there is no such file."""
+        """What `write` wrote; none where there is no such file. Raises `InvalidFile` if it is something else."""
         if not path.exists():
             return Trials(machine="", trials={})
-        content = json.loads(path.read_text(encoding="utf-8"))
-        trials = [Trial(**entry) for entry in content["trials"]]
-        return Trials(machine=content["machine"], trials={each.key: each for each in trials})
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            trials = [Trial(**entry) for entry in content["trials"]]
+            return Trials(machine=content["machine"], trials={each.key: each for each in trials})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidFile(
+                f"{path} does not hold what reidkit targets measured ({error})",
+                remedy="name another file, or remove it",
+            ) from error
 
 
 def try_targets(

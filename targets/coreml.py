@@ -65,6 +65,7 @@ class CoreMlTarget:
     options: Mapping[str, Option] = MappingProxyType(
         {"input": Option(about="array: batches of float32 grey levels; image: a picture at a time", read=_input)}
     )
+    most_batch_sizes: int | None = None
     portable = False
 
     def available(self) -> str | None:

@@ -71,6 +71,7 @@ class LiteRtTarget:
     options: Mapping[str, Option] = MappingProxyType(
         {"int8": Option(about="full or dynamic: whether the scales of activations are fixed", read=_way)}
     )
+    most_batch_sizes: int | None = None
     portable = False
 
     def available(self) -> str | None:

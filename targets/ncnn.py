@@ -32,6 +32,7 @@ class NcnnTarget:
     by_hint = frozenset({Precision.FP16})
     int8_layout: Layout | None = None
     options = NO_OPTIONS
+    most_batch_sizes: int | None = None
     portable = False
 
     def available(self) -> str | None:

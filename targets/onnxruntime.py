@@ -27,6 +27,7 @@ class OnnxRuntimeTarget:
     by_hint: frozenset[Precision] = frozenset()
     int8_layout: Layout | None = Layout.UNSIGNED
     options = NO_OPTIONS
+    most_batch_sizes: int | None = None
     portable = False
 
     def available(self) -> str | None:

@@ -45,6 +45,7 @@ class OpenVinoTarget:
             )
         }
     )
+    most_batch_sizes: int | None = None
     portable = False
 
     def available(self) -> str | None:

@@ -108,6 +108,7 @@ class Target(Protocol):
         int8_layout: of the Q/DQ graph that it is fed in int8; None for a target that quantises by its own tool, or not
             at all.
         options: settings of its own, by name.
+        most_batch_sizes: how many sizes a build can be made for; None for any number.
         portable: whether its engine can be built on the box later, from the graph and a recipe in the artifact; then
             an export goes on where it cannot build.
     """
@@ -119,6 +120,7 @@ class Target(Protocol):
     by_hint: frozenset[Precision]
     int8_layout: Layout | None
     options: Mapping[str, Option]
+    most_batch_sizes: int | None
     portable: bool
 
     def available(self) -> str | None:

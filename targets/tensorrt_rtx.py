@@ -37,6 +37,7 @@ class TensorRtRtxTarget:
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint: frozenset[Precision] = frozenset()
     int8_layout: Layout | None = Layout.SIGNED
+    most_batch_sizes: int | None = 3  # of an optimization profile: the least, the best, the most
     portable = True
     options: Mapping[str, Option] = MappingProxyType(
         {

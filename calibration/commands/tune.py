@@ -24,7 +24,7 @@ from reidkit.runtime.commands.shell import (
 )
 from reidkit.runtime.errors import GateFailure
 from reidkit.runtime.tracking.translation import translate
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.video.publication import expect_place, whole_file
 from reidkit.runtime.video.sequence_info import find_sequence_info
 
 _path = click.Path(path_type=Path)
@@ -74,6 +74,7 @@ def tune_settings(
     for given, option in ((detections, "--detections"), (truths, "--gt")):
         if given and len(given) != len(sources):
             raise click.UsageError(f"{option} is given {len(given)} times, --input {len(sources)} times")
+    expect_place(output, option="--output")
     boxes: list[Path | None] = [*detections] or [None] * len(sources)
     labels: list[Path | None] = [*truths] or [None] * len(sources)
     info = find_sequence_info(sources[0], boxes[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import struct
 from collections.abc import Mapping
@@ -90,7 +91,17 @@ def _read_pickle(path: Path) -> object:
             remedy="where you trust it, save its state_dict alone: torch.save(model.state_dict(), …)",
         ) from error
     except _DAMAGED as error:
-        raise InvalidCheckpoint(f"{path} is not a PyTorch checkpoint, or it is damaged") from error
+        raise _damaged(path) from error
+    except OSError as error:  # its reader of zip files seeks to before the beginning of one that is cut off
+        if error.errno != errno.EINVAL:
+            raise
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> InvalidCheckpoint:
+    return InvalidCheckpoint(
+        f"{path} is not a PyTorch checkpoint, or it is damaged", remedy="download or copy it again"
+    )
 
 
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:

@@ -13,10 +13,12 @@ import click
 from reidkit.calibration.gates.judging import Evidence
 from reidkit.calibration.gates.limits import read_limits
 from reidkit.calibration.gates.tracking import Recording
+from reidkit.calibration.metrics import read_gallery
 from reidkit.calibration.quantization import DEFAULT_OBSERVER, OBSERVERS
 from reidkit.export.backbones import backbones, card_of_factory, find_backbone, use_backbones_of
 from reidkit.export.catalogue.known_weights import backbone_of, known_weights
 from reidkit.runtime.commands.shell import FiniteRange, ReidkitCommand, json_option, print_json
+from reidkit.runtime.video.publication import expect_place
 from reidkit.targets import Precision, find_target, targets
 from reidkit.targets.target import no_calibration
 
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
     from reidkit.export.pipeline import ExportResult
 
 AUTO = "auto"
+_LARGEST_BATCH = 4096
 _file = click.Path(path_type=Path)
 
 
 def _batch_sizes(_: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
     sizes = tuple(int(size) if size.isdecimal() else 0 for size in text.split(","))
-    if sizes[0] < 1 or any(size >= following for size, following in pairwise(sizes)):
-        raise click.BadParameter("give a number from 1, or several, ascending: 1,8,32", param=parameter)
+    if sizes[0] < 1 or sizes[-1] > _LARGEST_BATCH or any(size >= following for size, following in pairwise(sizes)):
+        asked = f"give a number from 1 to {_LARGEST_BATCH}, or several, ascending: 1,8,32"
+        raise click.BadParameter(asked, param=parameter)
     return sizes
 
 
@@ -221,6 +225,10 @@ def export(
         raise click.UsageError(str(no_calibration()))
     if detections is not None and sequence is None:
         raise click.UsageError("--detections are of a --sequence")
+    if gate is not None:
+        read_gallery(gate)  # what is wrong with it is told now, and not after the work
+    if report is not None:
+        expect_place(report, option="--report")
     evidence = Evidence(
         gallery=gate,
         recording=None if sequence is None else Recording.find(sequence, detections=detections),

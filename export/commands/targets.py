@@ -8,7 +8,8 @@ import click
 
 from reidkit.export import backbones as networks
 from reidkit.runtime.commands.shell import ProgressLine, ReidkitCommand, json_option, print_json
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.video.publication import expect_place, whole_file
 from reidkit.targets import Precision, find_target
 from reidkit.targets import targets as all_targets
 
@@ -47,6 +48,14 @@ def targets(
     from reidkit.export.trials_page import markdown
     from reidkit.runtime.latencies import this_machine
 
+    for option, file in (("--measured", measured), ("--table", table)):
+        if file is not None:
+            expect_place(file, option=option)
+    if precisions and not any(str(each) in precisions for target in chosen for each in target.precisions):
+        raise InvalidInput(
+            f"{' and '.join(target.name for target in chosen)} offer no {' and no '.join(precisions)}",
+            remedy="reidkit doctor says what each target offers",
+        )
     cards = [networks.find_backbone(name) for name in names or BACKBONES]
     found = Trials(machine=this_machine(), trials={}) if measured is None else Trials.read(measured)
     with ProgressLine() as line:

@@ -28,7 +28,7 @@ from reidkit.runtime.artifact.digests import read_checked
 from reidkit.runtime.artifact.manifest import Batch, Manifest
 from reidkit.runtime.engines._cuda import CudaDevice, compute_capability, cuda_runtime, device_index, no_device
 from reidkit.runtime.engines.engine import EngineBase
-from reidkit.runtime.errors import EngineFailure, EngineNotBuilt, InvalidInput, MissingDependency
+from reidkit.runtime.errors import EngineFailure, EngineNotBuilt, InvalidInput, MissingDependency, TargetUnavailable
 
 DLA_CORE = "dla_core"
 """Key of a manifest's toolchain: the deep learning accelerator that the engine was built for."""
@@ -167,7 +167,7 @@ class TensorRtBase(EngineBase):
             raise MissingDependency(self.library, extra=self.library, purpose=purpose) from error
         cuda = cuda_runtime(extra=self.library, purpose=purpose)
         if reason := no_device():
-            raise EngineFailure(
+            raise TargetUnavailable(
                 f"{self.manifest.name} cannot run here: {reason}", remedy="open it on the box it is for"
             )
         expect_fit(self.manifest, this_box(self.library, trt, compute_capability(cuda, index)), folder)

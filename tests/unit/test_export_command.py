@@ -199,6 +199,11 @@ def test_a_portable_target_that_builds_here_keeps_graph_and_recipe(
     assert set(manifest.files) == {"engine.onnx", "graph.onnx", "recipe.json", "golden.npz"}
 
 
+def test_a_bundle_that_no_box_could_build_is_refused(output: Path) -> None:
+    done = random(output, "--batch", "1,2,3,4", target="tensorrt")
+    assert_refused(done, output, code=1, saying="at most 3 batch sizes, found 1, 2, 3, 4")
+
+
 @pytest.mark.parametrize(
     ("target", "option"), [("tensorrt", "version_compatible=yes"), ("tensorrt_rtx", "compute_capability=8.6")]
 )

@@ -19,7 +19,14 @@ from tiny_manifest import Tiny, tiny_manifest
 from reidkit.runtime.artifact.manifest import Batch
 from reidkit.runtime.engines import _cuda, _tensorrt, open_artifact
 from reidkit.runtime.engines._tensorrt import Profile, choose, deserialized, expect_fit, profiles, vendor_log
-from reidkit.runtime.errors import ArtifactUntrusted, EngineFailure, EngineNotBuilt, ExportFailure, InvalidInput
+from reidkit.runtime.errors import (
+    ArtifactUntrusted,
+    EngineFailure,
+    EngineNotBuilt,
+    ExportFailure,
+    InvalidInput,
+    TargetUnavailable,
+)
 from reidkit.targets import BuildJob, BuiltEngine, Precision, _tensorrt_builder, find_target
 from reidkit.targets.target import read_options
 
@@ -310,7 +317,7 @@ def test_without_a_device_opening_says_so_in_cudas_words(trt: ModuleType, tmp_pa
     if not _cuda.no_device():
         pytest.skip("there is a CUDA device here")
     folder = tiny_artifact(tmp_path, Tiny(target="tensorrt_rtx"))
-    with pytest.raises(EngineFailure, match=r"tiny cannot run here: CUDA says: .*\(cudaError"):
+    with pytest.raises(TargetUnavailable, match=r"tiny cannot run here: CUDA says: .*\(cudaError"):
         open_artifact(folder)
     with pytest.raises(InvalidInput, match="no device 'abacus'"):
         open_artifact(folder, device="abacus")

@@ -18,6 +18,7 @@ from reidkit.export.backbones.card import IMAGENET_256X128, ModelCard  # noqa: E
 from reidkit.export.commands.targets import targets  # noqa: E402
 from reidkit.export.trials import Trial, Trials, try_targets  # noqa: E402
 from reidkit.export.trials_page import markdown  # noqa: E402
+from reidkit.runtime.errors import InvalidFile  # noqa: E402
 from reidkit.targets import Precision, find_target  # noqa: E402
 
 SMALL_SIZE = replace(IMAGENET_256X128, height=32, width=16)
@@ -80,6 +81,19 @@ def test_what_was_found_is_kept(tmp_path: Path) -> None:
     assert Trials.read(path) == found
     again = found.with_one(replace(RAN, megabytes=2.0), machine="a third")
     assert (len(again.trials), again.trials[RAN.key].megabytes, again.machine) == (2, 2.0, "a third")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"machine": "a box", "trials": [{"no": "trial"}]}'])
+def test_a_file_that_holds_something_else_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "targets.json").write_text(content)
+    with pytest.raises(InvalidFile, match="does not hold what reidkit targets measured"):
+        Trials.read(tmp_path / "targets.json")
+
+
+def test_what_no_target_offers_is_refused() -> None:
+    done = CliRunner().invoke(targets, ["osnet_x0_25", "--target", "onnxruntime", "--precision", "bf16"])
+    assert done.exit_code == 1
+    assert "onnxruntime offer no bf16" in done.stderr
 
 
 def test_the_page_has_a_row_for_each_network_and_a_note_for_each_reason() -> None:
