@@ -1,8 +1,8 @@
 """``core: native``: BoT-SORT's associations and lifecycle in C++, in the memory of the same `TrackTable`.
 
 ```
- BotSort.update ─► NativeCore ─► read ─► associate ─► [long-term stage, NumPy] ─► finish ─► Tracks
-                                   └────────── TrackTable's columns ──────────┘
+ BotSort.update ─► read ─► associate ─► [long-term stage, NumPy] ─► finish ─► Tracks
+                     └────────── TrackTable's columns ──────────┘
 ```
 
 Every decision is the NumPy core's, and so is every bit of what comes out. What looks at the table from outside
@@ -12,22 +12,20 @@ Every decision is the NumPy core's, and so is every bit of what comes out. What 
 from __future__ import annotations
 
 import dataclasses
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.errors import InvalidConfig
 from reidkit.runtime.native import TrackerCore
-from reidkit.runtime.tracking.arguments import Picture, array_of
-from reidkit.runtime.tracking.config import BotSortConfig
+from reidkit.runtime.tracking.arguments import array_of
+from reidkit.runtime.tracking.camera_motion import Affine
 from reidkit.runtime.tracking.observation import Observation
-from reidkit.runtime.tracking.table import Rows, TrackTable
+from reidkit.runtime.tracking.recognition import recognise
+from reidkit.runtime.tracking.state import TrackerState
+from reidkit.runtime.tracking.table import TrackTable
 from reidkit.runtime.tracking.tracks import Tracks
-
-if TYPE_CHECKING:
-    from reidkit.runtime.tracking.botsort import BotSort
 
 # Settings that C++ acts on, and those of the stages around it. It must not ignore what is not among them.
 _INSIDE = (
@@ -55,8 +53,8 @@ _AROUND_PREFIXES = ("camera_motion", "long_term_", "economy_")
 class NativeCore:
     """The native core of one tracker. Raises `InvalidConfig` for a setting that it does not know."""
 
-    def __init__(self, tracker: BotSort) -> None:
-        self._tracker, config = tracker, tracker.config
+    def __init__(self, state: TrackerState) -> None:
+        self._state, config = state, state.config
         for field in dataclasses.fields(config):
             name, value = field.name, getattr(config, field.name)
             known = name in _INSIDE + _AROUND or name.startswith(_AROUND_PREFIXES)
@@ -68,14 +66,10 @@ class NativeCore:
         for name in ("min_cosine", "appearance_cost_scale"):
             if settings[f"unconfirmed_{name}"] is None:
                 settings[f"unconfirmed_{name}"] = settings[name]
-        self._core = TrackerCore(
-            **settings,
-            longest_lost=tracker._longest_lost(),
-            longest_kept=tracker._longest_kept(),
-        )
+        self._core = TrackerCore(**settings, longest_lost=state.longest_lost, longest_kept=state.longest_kept)
         self._memory: tuple[NDArray[Any], NDArray[Any]] | None = None
 
-    def update(
+    def read(
         self,
         boxes_xyxy: ArrayLike,
         scores: ArrayLike,
@@ -83,65 +77,23 @@ class NativeCore:
         classes: ArrayLike | None,
         embeddings: ArrayLike | None,
         embedded: ArrayLike | None,
-        frame: Picture | None,
-        camera_motion: ArrayLike | None,
-        timestamp_s: float | None,
-    ) -> Tracks:
-        """`BotSort.update`."""
-        tracker, core = self._tracker, self._core
-        config, table = tracker.config, tracker._table
-        if not config.with_reid:
-            embeddings = embedded = None
-        width = table.embedding.shape[1] or config.embedding_dim
-        boxes, dim, spared = self._read(config, boxes_xyxy, scores, classes, embeddings, embedded, width)
-        tracker._check_frame(frame)
-        moment = tracker._moment.next(config, timestamp_s)
-        started = perf_counter()
-        affine = tracker._camera_motion(frame, boxes, camera_motion)
-        camera_done = perf_counter()
-
-        tracker._moment = moment
-        if dim and not table.embedding.shape[1]:
-            table.set_embedding_dim(dim)
-        self._bind(table, table.count + len(boxes))
-        table.count, table.coupled, decided, changed, vetoed = core.associate(
-            table.count, table.coupled, moment.number, moment.frame, moment.steps, affine
-        )
-        counts = tracker.appearance
-        counts.decided += decided
-        counts.changed += changed
-        counts.vetoed += vetoed
-        counts.spared += spared
-        answer = self._finish() if config.long_term_min_cosine is None else self._finish_after_long_term(frame)
-        tracker.stage_ms = {
-            "camera_motion": 1e3 * (camera_done - started),
-            "associate": 1e3 * (perf_counter() - camera_done),
-        }
-        return answer
-
-    def _read(
-        self,
-        config: BotSortConfig,
-        boxes_xyxy: ArrayLike,
-        scores: ArrayLike,
-        classes: ArrayLike | None,
-        embeddings: ArrayLike | None,
-        embedded: ArrayLike | None,
-        width: int | None,
-    ) -> tuple[NDArray[np.float64], int, int]:
-        """Hand the detections to the core: their boxes, the width of their embeddings, how many were spared one."""
+        size: tuple[int, int] | None,
+    ) -> NDArray[np.float64]:
+        """As `NumpyCore.read`."""
+        config = self._state.config
+        width = self._state.table.embedding.shape[1] or config.embedding_dim
         try:
             boxes = _in_double(boxes_xyxy)
             labels, vectors, flags = (
                 None if each is None else _as_array(each) for each in (classes, embeddings, embedded)
             )
-            dim, spared = self._core.read(boxes, _in_double(scores), labels, vectors, flags, width or 0)
+            self._dim, self._spared = self._core.read(boxes, _in_double(scores), labels, vectors, flags, width or 0)
         except (TypeError, ValueError):
             # Not sound, which the NumPy core says in words; or sound, and not in the form that the core takes.
-            observation = Observation.read(config, boxes_xyxy, scores, classes=classes)
+            observation = Observation.read(config, boxes_xyxy, scores, classes=classes, size=size)
             observation.read_embeddings(config, embeddings, embedded, width=width)
             boxes = observation.boxes_xyxy
-            dim, spared = self._core.read(
+            self._dim, self._spared = self._core.read(
                 boxes,
                 observation.scores,
                 np.ascontiguousarray(observation.classes),
@@ -149,7 +101,24 @@ class NativeCore:
                 None if embeddings is None or embedded is None else np.ascontiguousarray(embedded, np.bool_),
                 width or 0,
             )
-        return boxes, dim, spared
+        self._count = len(boxes)
+        return boxes
+
+    def associate(self, affine: Affine | None, size: tuple[int, int] | None) -> Tracks:
+        """As `NumpyCore.associate`."""
+        state, table, moment = self._state, self._state.table, self._state.moment
+        if self._dim and not table.embedding.shape[1]:
+            table.set_embedding_dim(self._dim)
+        self._bind(table, table.count + self._count)
+        table.count, table.coupled, decided, changed, vetoed = self._core.associate(
+            table.count, table.coupled, moment.number, moment.frame, moment.steps, affine
+        )
+        counts = state.appearance
+        counts.decided += decided
+        counts.changed += changed
+        counts.vetoed += vetoed
+        counts.spared += self._spared
+        return self._finish() if state.config.long_term_min_cosine is None else self._finish_after_long_term(size)
 
     def _bind(self, table: TrackTable, people: int) -> None:
         """See that the core works in the table's memory, and that there is enough of it."""
@@ -160,37 +129,28 @@ class NativeCore:
             self._memory = memory
 
     def _finish(self) -> Tracks:
-        tracker, table = self._tracker, self._tracker._table
+        state, table = self._state, self._state.table
         next_id, table.count, table.coupled, ids, boxes, scores, classes, detections, confirmed = self._core.finish(
-            tracker._next_id
+            state.next_id
         )
-        tracker._next_id = next_id
+        state.next_id = next_id
         return Tracks(ids, boxes, scores, classes, detections, confirmed)
 
-    def _finish_after_long_term(self, frame: Picture | None) -> Tracks:
+    def _finish_after_long_term(self, size: tuple[int, int] | None) -> Tracks:
         """The long-term stage looks at what is left of both sides, and takes its part of that."""
-        tracker, table, first_id = self._tracker, self._tracker._table, self._tracker._next_id
+        state, table, first_id = self._state, self._state.table, self._state.next_id
         boxes, measured, scores, classes, high, low, embedding_rows, embeddings = self._core.detections()
         seen = Observation(boxes, measured, scores, classes, high, low, embedding_rows, embeddings)
-        _recall(tracker, seen, *self._core.followed())
+        state.recall(seen, *self._core.followed())
         candidates = self._core.unclaimed()
-        left = tracker._recognise(seen, candidates, frame)
+        left = recognise(state, seen, candidates, size=size)
         for detection in np.setdiff1d(candidates, left).tolist():
             self._core.claim(detection)
         answer = self._finish()
         born = np.flatnonzero(table.id[: table.count] >= first_id)
-        _recall(tracker, seen, born, table.detection_index[born])
-        if tracker._rings is not None:
-            tracker._rings.keep(table.id[: table.count])
+        state.recall(seen, born, table.detection_index[born])
+        state.forget_rings()
         return answer
-
-
-def _recall(tracker: BotSort, observation: Observation, rows: Rows, detections: Rows) -> None:
-    """Put the embeddings that tracks were given into their rings."""
-    embedding_rows = observation.embedding_rows[detections]
-    has_one = embedding_rows >= 0
-    if has_one.any():
-        tracker._recall(rows[has_one], observation.embeddings[embedding_rows[has_one]])
 
 
 def _as_array(values: ArrayLike) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from reidkit.runtime.errors import InvalidConfig, InvalidFile
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.long_term import EmbeddingRings
 from reidkit.runtime.tracking.moment import Moment
+from reidkit.runtime.tracking.state import AppearanceCounts
 from reidkit.runtime.tracking.table import TrackTable
 
 if TYPE_CHECKING:
@@ -25,20 +26,20 @@ _FORMAT = "reidkit-botsort-3"
 
 def save(tracker: BotSort, path: Path) -> None:
     """Write `tracker` to `path`, which appears whole or not at all. Raises `InvalidFile` if it cannot be written."""
-    config = dataclasses.asdict(tracker.config)
+    state, config = tracker._state, dataclasses.asdict(tracker.config)
     if config["camera_motion_file"] is not None:  # whoever goes on may stand in another folder
         config["camera_motion_file"] = str(Path(config["camera_motion_file"]).absolute())
     header = {
         "format": _FORMAT,
         "config": config,
-        "appearance": dataclasses.asdict(tracker.appearance),
-        "moment": dataclasses.asdict(tracker._moment),
-        "next_id": tracker._next_id,
-        "coupled": tracker._table.coupled,
+        "appearance": dataclasses.asdict(state.appearance),
+        "moment": dataclasses.asdict(state.moment),
+        "next_id": state.next_id,
+        "coupled": state.table.coupled,
     }
-    arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), **tracker._table.to_arrays()}
-    if tracker._rings is not None:
-        arrays |= tracker._rings.to_arrays()
+    arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), **state.table.to_arrays()}
+    if state.rings is not None:
+        arrays |= state.rings.to_arrays()
     try:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
@@ -58,7 +59,7 @@ def save(tracker: BotSort, path: Path) -> None:
 
 def restore(path: Path) -> BotSort:
     """The tracker in `path`."""
-    from reidkit.runtime.tracking.botsort import AppearanceCounts, BotSort
+    from reidkit.runtime.tracking.botsort import BotSort
 
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -67,11 +68,12 @@ def restore(path: Path) -> BotSort:
         if header["format"] != _FORMAT:
             raise InvalidFile(f"{path} has format {header['format']!r}, this version reads {_FORMAT!r}")
         tracker = BotSort(BotSortConfig(**header["config"]))
-        tracker.appearance = AppearanceCounts(**header["appearance"])
-        tracker._moment, tracker._next_id = Moment(**header["moment"]), header["next_id"]
-        tracker._table = TrackTable.from_arrays(arrays, coupled=header["coupled"])
+        state = tracker._state
+        state.appearance = AppearanceCounts(**header["appearance"])
+        state.moment, state.next_id = Moment(**header["moment"]), header["next_id"]
+        state.table = TrackTable.from_arrays(arrays, coupled=header["coupled"])
         if "rings" in arrays:
-            tracker._rings = EmbeddingRings.from_arrays(arrays)
+            state.rings = EmbeddingRings.from_arrays(arrays)
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, InvalidConfig) as error:
         raise InvalidFile(f"{path} is not a saved tracker ({error})") from error
     return tracker

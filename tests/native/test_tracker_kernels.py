@@ -68,9 +68,9 @@ def test_rows_out_of_range_are_refused():
 
 def test_a_table_without_room_or_of_another_width_is_refused():
     tracker = BotSort(BotSortConfig(core="native"))
-    core: TrackerCore = tracker._native._core
+    core: TrackerCore = tracker._core._core
     boxes, scores = np.tile([0.0, 0.0, 9.0, 9.0], (65, 1)), np.full(65, 0.9)
-    core.bind(tracker._table.columns())
+    core.bind(tracker._state.table.columns())
     core.read(boxes, scores, None, None, None, 0)
     with pytest.raises(ValueError, match="no room"):
         core.associate(0, False, 1, 1, 1.0, None)
@@ -82,7 +82,7 @@ def test_a_table_without_room_or_of_another_width_is_refused():
 @pytest.mark.parametrize("column", ["id", "position", "has_embedding", "embedding"])
 def test_a_column_of_another_type_is_refused(column):
     tracker = BotSort(BotSortConfig(core="native"))
-    columns = tracker._table.columns()
+    columns = tracker._state.table.columns()
     columns[column] = columns[column].astype(np.float32)
     with pytest.raises(RuntimeError):
-        tracker._native._core.bind(columns)
+        tracker._core._core.bind(columns)

@@ -39,7 +39,7 @@ BEYOND = {
 
 
 def state_of(tracker: BotSort) -> dict[str, bytes]:
-    return {name: column.tobytes() for name, column in tracker._table.to_arrays().items()}
+    return {name: column.tobytes() for name, column in tracker._state.table.to_arrays().items()}
 
 
 def arguments(frame: Frame) -> dict[str, Any]:

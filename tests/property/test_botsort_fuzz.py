@@ -231,6 +231,6 @@ def test_crowds_at_any_time_and_of_any_size_are_tracked_or_refused(
         try:
             tracks = cores.update(**frame, timestamp_s=began)
         except InvalidInput:
-            began = np.nan_to_num(cores.trackers[0]._moment.timestamp_s or 0.0)
+            began = np.nan_to_num(cores.trackers[0]._state.moment.timestamp_s or 0.0)
             continue
         assert_sane(tracks, len(frame["scores"]))
