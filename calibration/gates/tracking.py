@@ -23,11 +23,11 @@ from reidkit.calibration.gates.limits import TrackingLimits
 from reidkit.calibration.gates.report import GateReport, at_most
 from reidkit.calibration.metrics import score_tracking
 from reidkit.runtime.detectors import Detections
-from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.errors import InvalidFile, InvalidInput
 from reidkit.runtime.pipeline.appearance import in_their_rows, rows_to_embed
 from reidkit.runtime.tracking import BotSort, BotSortConfig, Tracks
+from reidkit.runtime.video.frame_rate import frame_rate_of, frames_at
 from reidkit.runtime.video.mot_files import MotTable, read_detections, read_tracks
-from reidkit.runtime.video.sequence_info import find_sequence_info
 from reidkit.runtime.video.sources import Frame, open_source
 
 NAME = "tracking"
@@ -61,14 +61,18 @@ class Recording:
 
         Raises:
             InvalidInput: no detections, or the tracker's settings leave appearance out.
-            InvalidFile, InvalidConfig: as `BotSortConfig.load`.
+            InvalidFile: there is no such source, it cannot be read, or as `BotSortConfig.load`.
+            InvalidConfig: likewise.
         """
+        if not source.exists():
+            raise InvalidFile(f"there is no video or sequence {source}")
         boxes = detections or source / "det" / "det.txt"
         if not boxes.is_file():
             raise InvalidInput(f"nothing tells where people are in {source}", remedy="name a det.txt by --detections")
         beside = boxes.parent.parent / "gt" / "gt.txt"
-        info = find_sequence_info(source, boxes)
-        config = BotSortConfig.load(tracker, frame_rate=info.frame_rate if info else None)
+        with closing(open_source(source)) as frames:
+            frame_rate, _ = frame_rate_of(frames, source, detections=boxes)
+        config = BotSortConfig.load(tracker, frame_rate=frame_rate)
         if not config.with_reid:
             raise InvalidInput(f"{tracker} tracks without appearance: no embedding changes anything")
         return Recording(
@@ -105,7 +109,7 @@ def replay(
     seen = read_detections(recording.detections)
     runs = [_Run(BotSort(recording.config), embedder) for embedder in embedders]
     with closing(open_source(recording.source)) as source:
-        for frame in source:
+        for frame in frames_at(source, recording.config.frame_rate):
             for run in runs:
                 run.step(frame, seen.get(frame.index, Detections.none()))
             on_frame(frame.index)

@@ -35,7 +35,7 @@ from reidkit.runtime.artifact import load_golden
 from reidkit.runtime.artifact.manifest import Manifest
 from reidkit.runtime.artifact.preprocessing import told_preprocessing
 from reidkit.runtime.engines import EngineBase, open_unchecked
-from reidkit.runtime.errors import ArtifactInvalid, NonFiniteEmbedding
+from reidkit.runtime.errors import ArtifactInvalid, InvalidFile, NonFiniteEmbedding
 
 CROPS = 200
 """Most crops of a folder that are compared one by one."""
@@ -117,6 +117,8 @@ def _folder(subject: Subject, scratch: Path) -> Path:
     """The artifact's folder; that of a model file is made in `scratch`."""
     if not subject.is_bare:
         return subject.path
+    if not subject.path.is_file():
+        raise InvalidFile(f"there is no model file {subject.path}")
     preprocessing = told_preprocessing(subject.preprocessing, beside=subject.path)
     scratch.mkdir()
     return wrap_model(subject.path, preprocessing, precision=subject.precision, folder=scratch)

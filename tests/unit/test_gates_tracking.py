@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from small_videos import picture, write_video
 from tiny_manifest import Tiny, tiny_manifest
 
 from reidkit.calibration.gates import DEFAULT_LIMITS
 from reidkit.calibration.gates.embedder import Embedder
 from reidkit.calibration.gates.tracking import Recording, Replay, replay, tracking_gate
-from reidkit.runtime.errors import InvalidConfig, InvalidInput, NonFiniteEmbedding
+from reidkit.runtime.errors import InvalidConfig, InvalidFile, InvalidInput, NonFiniteEmbedding
 from reidkit.runtime.video.mot_files import read_tracks
 
 cv2 = pytest.importorskip("cv2", reason="frames are written by OpenCV: install the extra 'video'")
@@ -100,6 +101,16 @@ def test_regions_in_shares_of_the_frame_leave_out_who_stands_in_them(sequence: P
     assert len(left_half) == FRAMES
     assert not left_half & own.goes_on_from.keys()
     assert own.goes_on_from == theirs.goes_on_from
+
+
+def test_a_recording_runs_at_the_rate_of_its_sequence_or_video(sequence: Path, tmp_path: Path) -> None:
+    assert Recording.find(sequence).config.frame_rate == 10
+    detections = tmp_path / "det.txt"
+    detections.write_bytes((sequence / "det" / "det.txt").read_bytes())
+    video = write_video(tmp_path / "yard.mp4", [picture(index) for index in range(1, 5)], rate=15)
+    assert Recording.find(video, detections=detections).config.frame_rate == 15
+    with pytest.raises(InvalidFile, match="there is no video or sequence"):
+        Recording.find(tmp_path / "nowhere")
 
 
 def test_what_loses_people_who_change_places_fails(sequence: Path) -> None:
