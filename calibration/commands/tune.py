@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from reidkit.runtime.commands.shell import (
 )
 from reidkit.runtime.errors import GateFailure
 from reidkit.runtime.tracking.translation import translate
+from reidkit.runtime.video.frame_rate import frame_rate_of
 from reidkit.runtime.video.publication import expect_place, whole_file
-from reidkit.runtime.video.sequence_info import find_sequence_info
+from reidkit.runtime.video.sources import open_source
 
 _path = click.Path(path_type=Path)
 
@@ -77,14 +78,17 @@ def tune_settings(
     expect_place(output, option="--output")
     boxes: list[Path | None] = [*detections] or [None] * len(sources)
     labels: list[Path | None] = [*truths] or [None] * len(sources)
-    info = find_sequence_info(sources[0], boxes[0])
-    config = BotSortConfig.load(tracker, frame_rate=fps or (info.frame_rate if info else None))
+    with closing(open_source(sources[0])) as source:
+        frame_rate, _ = frame_rate_of(source, sources[0], fps=fps, detections=boxes[0])
+    config = BotSortConfig.load(tracker, frame_rate=frame_rate)
     if reid == "none":
         config = replace(config, with_reid=False)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_signals())
         line = stack.enter_context(ProgressLine())
         engine = stack.enter_context(open_artifact(reid)) if config.with_reid else None
+        if engine is not None:
+            config = config.resolved(engine.manifest)
         takes = [
             record(
                 source,
@@ -92,6 +96,7 @@ def tune_settings(
                 truth=truth_file,
                 engine=engine,
                 config=config,
+                fps=fps,
                 on_frame=lambda index, source=source: line.write(f"{source}: frame {index}"),  # type: ignore[misc]
                 should_stop=stop.is_set,
             )

@@ -82,7 +82,7 @@ def cameras(
             )
             for number, (source, own) in enumerate(zip(sources, boxes, strict=True))
         ),
-        across=AcrossCamerasConfig.load(across) if across else AcrossCamerasConfig(),
+        across=AcrossCamerasConfig.load(across, cameras=len(sources)) if across else AcrossCamerasConfig(),
         output=output,
     )
     with stop_signals() as stop, ProgressLine() as line:

@@ -14,10 +14,11 @@ from reidkit.runtime.artifact.folder import read_artifact, read_golden
 from reidkit.runtime.artifact.recipe import RECIPE_FILE
 from reidkit.runtime.artifact.trust import built_here
 from reidkit.runtime.discovery import plugins
-from reidkit.runtime.engines._cropping import cut, have_pixels
+from reidkit.runtime.engines._cropping import cut
 from reidkit.runtime.engines._self_check import self_check
 from reidkit.runtime.engines.engine import Engine, EngineBase
 from reidkit.runtime.errors import ArtifactInvalid, ArtifactUntrusted, EngineNotBuilt, InvalidInput, did_you_mean
+from reidkit.runtime.native.frames import have_pixels
 
 __all__ = [
     "Engine",

@@ -10,19 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.native import CropsWritten, YuvFrame, cut_crops
+from reidkit.runtime.native.frames import have_pixels
 from reidkit.runtime.native.memory import aligned_empty
 
 Picture: TypeAlias = NDArray[np.uint8] | YuvFrame
 
 _GREY_LEVELS = Normalization(where="runtime", scale=1.0, mean=[0.0] * 3, std=[1.0] * 3)
-
-
-def have_pixels(boxes_xyxy: NDArray[np.float64], *, height: int, width: int) -> NDArray[np.bool_]:
-    """(N,) bool: which boxes (N, 4) are finite and cover a whole pixel of a frame of that size."""
-    corners = np.trunc(np.clip(boxes_xyxy, 0, (width, height, width, height)))
-    covered: NDArray[np.bool_] = np.all(np.isfinite(boxes_xyxy), axis=1)
-    covered &= np.all(corners[:, 2:] > corners[:, :2], axis=1)
-    return covered
 
 
 def crop_shape(how: Preprocessing) -> tuple[int, int, int]:

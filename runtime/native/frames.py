@@ -1,11 +1,12 @@
-"""A frame as decoders give it: luma, and chroma at half the resolution."""
+"""A frame as decoders give it, luma and chroma at half the resolution; and which boxes a frame shows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from numpy import uint8
+import numpy as np
+from numpy import bool_, float64, uint8
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import InvalidInput
@@ -71,3 +72,11 @@ def _height_of(picture: NDArray[uint8]) -> int:
         )
     height: int = picture.shape[0] // 3 * 2
     return height
+
+
+def have_pixels(boxes_xyxy: NDArray[float64], *, height: int, width: int) -> NDArray[bool_]:
+    """(N,) bool: which boxes (N, 4) are finite and cover a whole pixel of a frame of that size."""
+    corners = np.trunc(np.clip(boxes_xyxy, 0, (width, height, width, height)))
+    covered: NDArray[bool_] = np.all(np.isfinite(boxes_xyxy), axis=1)
+    covered &= np.all(corners[:, 2:] > corners[:, :2], axis=1)
+    return covered

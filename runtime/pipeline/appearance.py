@@ -13,15 +13,8 @@ from reidkit.runtime.video.sources import Frame
 
 
 def rows_to_embed(tracker: BotSort, frame: Frame, seen: Detections, *, at_most: int | None = None) -> NDArray[np.int64]:
-    """Rows of the detections that the tracker wants to be embedded and that the frame shows, ascending.
-
-    Args:
-        tracker: before its update with this frame.
-        frame: where they were seen.
-        seen: boxes may lie wholly outside the frame; those take part without an embedding.
-        at_most: largest number of rows that are wanted.
-    """
-    wanted = tracker.wanted(
+    """Rows of the detections that the tracker wants to be embedded, ascending; arguments as for `BotSort.wanted`."""
+    return tracker.wanted(
         seen.boxes_xyxy,
         seen.scores,
         classes=seen.classes,
@@ -29,8 +22,6 @@ def rows_to_embed(tracker: BotSort, frame: Frame, seen: Detections, *, at_most: 
         timestamp_s=frame.timestamp_s,
         at_most=at_most,
     )
-    height, width = frame.image.shape[:2]
-    return wanted[have_pixels(seen.boxes_xyxy[wanted], height=height, width=width)]
 
 
 def spared(tracker: BotSort, frame: Frame, seen: Detections, rows: NDArray[np.int64]) -> int:
@@ -39,7 +30,7 @@ def spared(tracker: BotSort, frame: Frame, seen: Detections, rows: NDArray[np.in
     if not config.is_economical:
         return 0
     height, width = frame.image.shape[:2]
-    observation = Observation.read(config, seen.boxes_xyxy, seen.scores, classes=seen.classes, size=(height, width))
+    observation = Observation.read(config, seen.boxes_xyxy, seen.scores, classes=seen.classes, size=(width, height))
     boxes_xyxy = seen.boxes_xyxy[observation.embeddable(config)]
     return int(have_pixels(boxes_xyxy, height=height, width=width).sum()) - len(rows)
 

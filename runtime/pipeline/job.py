@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from reidkit.runtime.artifact import Manifest
 from reidkit.runtime.detectors import Detections, Detector
 from reidkit.runtime.engines import Engine, build_engine, open_artifact
 from reidkit.runtime.errors import ArtifactUntrusted, EngineNotBuilt, InvalidConfig, InvalidInput
@@ -151,20 +150,10 @@ def appearance_of(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | Non
         )
     engine = _open(folder, job)
     try:
-        return engine, for_artifact(config, engine.manifest, job), []
+        return engine, config.resolved(engine.manifest), []
     except InvalidConfig:
         engine.close()
         raise
-
-
-def for_artifact(config: BotSortConfig, manifest: Manifest, job: TrackingJob) -> BotSortConfig:
-    """The settings as they are with this artifact. Raises `InvalidConfig` where they do not fit it."""
-    if config.embedding_dim not in (None, manifest.embedding.dim):
-        raise InvalidConfig(
-            f"{job.tracker} says embedding_dim: {config.embedding_dim}, {manifest.name} gives {manifest.embedding.dim}",
-            remedy="correct one or name another artifact",
-        )
-    return config.resolved(manifest)
 
 
 def _open(folder: str, job: TrackingJob) -> Engine:

@@ -27,7 +27,6 @@ from reidkit.runtime.pipeline.job import (
     TrackingJob,
     appearance_of,
     engine_facts,
-    for_artifact,
     open_footage,
     refuse_own_inputs,
 )
@@ -175,7 +174,7 @@ def _results(job: CamerasJob, stack: ExitStack) -> Path:
 def _camera(number: int, footage: Footage, engine: Engine, people: AcrossCameras, stack: ExitStack) -> _Camera:
     """A recording with its tracker and the files that its tracks go into."""
     job, frame_rate = footage.job, footage.frame_rate
-    config = for_artifact(BotSortConfig.load(job.tracker, frame_rate=frame_rate), engine.manifest, job)
+    config = BotSortConfig.load(job.tracker, frame_rate=frame_rate).resolved(engine.manifest)
     session = TrackingSession(BotSort(config), footage.detect, engine=engine, people=people, camera=number)
     writer = stack.enter_context(TracksWriter.open(job.output / TRACKS_FILE))
     sink = stack.enter_context(VideoSink.open(job.output / VIDEO_FILE, frame_rate=frame_rate)) if job.draw else None

@@ -25,8 +25,13 @@ def resolved(config: BotSortConfig, manifest: Manifest) -> BotSortConfig:
     """`config` with what `manifest` recommends in place of every ``auto``.
 
     Raises:
-        InvalidConfig: the manifest recommends none.
+        InvalidConfig: the manifest recommends none, or is of another embedding width than the settings are for.
     """
+    if config.embedding_dim not in (None, manifest.embedding.dim):
+        raise InvalidConfig(
+            f"the settings say embedding_dim: {config.embedding_dim}, {manifest.name} gives {manifest.embedding.dim}",
+            remedy="correct one or name another artifact",
+        )
     recommended = manifest.thresholds or {}
     for name in config.auto:
         if name not in recommended:

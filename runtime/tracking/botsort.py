@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.errors import InvalidConfig, InvalidInput
+from reidkit.runtime.native.frames import have_pixels
 from reidkit.runtime.tracking.arguments import Picture, is_whole, number_array, picture_size
 from reidkit.runtime.tracking.camera_motion import Affine, PrecomputedMotion, camera_motion_of
 from reidkit.runtime.tracking.config import BotSortConfig
@@ -88,17 +89,21 @@ class BotSort:
             boxes_xyxy: as for `update`, like all but the last.
             scores: likewise.
             classes: likewise.
-            frame: likewise; of `ignored_regions` in shares, which look at its size.
+            frame: likewise; boxes that have no pixel in it are not worth embedding. Without it they are not looked for.
             timestamp_s: likewise.
             at_most: largest number of rows, besides `economy_max_crops`.
         """
         config, state = self.config, self._state
         if at_most is not None and not (is_whole(at_most) and at_most >= 0):
             raise InvalidInput(f"at_most is {at_most!r}: give a whole number from 0 on, or None for any")
-        observation = Observation.read(config, boxes_xyxy, scores, classes=classes, size=picture_size(frame))
+        size = picture_size(frame)
+        observation = Observation.read(config, boxes_xyxy, scores, classes=classes, size=size)
         if not config.with_reid:
             return np.zeros(0, np.int64)
         embeddable = observation.embeddable(config)
+        if size is not None:
+            width, height = size
+            embeddable = embeddable[have_pixels(observation.boxes_xyxy[embeddable], height=height, width=width)]
         limits = [limit for limit in (at_most, config.economy_max_crops) if limit is not None]
         if not config.economy_refresh_frames and not limits:
             return embeddable

@@ -140,7 +140,7 @@ class BotSortConfig:
         """These settings with the artifact's own recommendation for each of `auto`.
 
         Raises:
-            InvalidConfig: it has none for one of them.
+            InvalidConfig: it has none for one of them, or its embeddings are not `embedding_dim` wide.
         """
         return resolved(self, manifest)
 

@@ -112,6 +112,14 @@ def test_wanted_names_high_detections_and_changes_nothing() -> None:
     assert BotSort(BotSortConfig(with_reid=False)).wanted(boxes(0), [0.9]).size == 0
 
 
+def test_of_boxes_outside_the_picture_none_is_wanted() -> None:
+    seen = np.array([[-90, 5, -20, 60], [120, 5, 136, 60], [5, 130, 20, 190], [159.9, 5, 300, 60]], np.float64)
+    for core in ("numpy", "native"):
+        tracker = BotSort(BotSortConfig(core=core))
+        assert tracker.wanted(seen, [0.9] * 4).tolist() == [0, 1, 2, 3]
+        assert tracker.wanted(seen, [0.9] * 4, frame=np.zeros((120, 160, 3), np.uint8)).tolist() == [1, 3]
+
+
 def test_without_reid_embeddings_are_not_read() -> None:
     tracker = BotSort(BotSortConfig(with_reid=False))
     assert len(update(tracker, 0, embeddings="whatever")) == 1

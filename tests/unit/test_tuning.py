@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tiny_artifact import tiny_artifact
 
 pytest.importorskip("optuna", reason="needs the extra 'tune'")
 pytest.importorskip("av", reason="needs the extra 'video'")
@@ -100,6 +101,23 @@ def test_ctrl_c_in_the_search_writes_nothing(street: Path, tmp_path: Path, monke
     assert result.exit_code == 130
     assert "nothing is written" in result.output
     assert not (tmp_path / "gate.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("min_cosine: auto", "tiny recommends none"),
+        ("embedding_dim: 7", "the settings say embedding_dim: 7, tiny gives"),
+    ],
+)
+def test_settings_that_do_not_fit_the_artifact_are_refused(
+    setting: str, reason: str, street: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "start.yaml").write_text(f"schema: reidkit\n{setting}\n")
+    given = ["--reid", tiny_artifact(tmp_path), "--tracker", tmp_path / "start.yaml"]
+    result = run("--input", street, *given, "--output", tmp_path / "gate.yaml")
+    assert result.exit_code == 1
+    assert reason in result.output
 
 
 def test_missing_labels_are_named(street: Path, tmp_path: Path) -> None:
