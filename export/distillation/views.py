@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-RECIPE = 2
+RECIPE = 3
 """Raised when a change below makes other views of the same numbers: cached teacher embeddings are then void."""
 
 # Which numbers decide what.
@@ -59,8 +59,8 @@ def render(crops: Tensor, rows: Tensor, numbers: Tensor, changed: Tensor, *, siz
     legs = canvas.y > (-0.25 + 0.5 * numbers[:, MIX.start, None, None])
     _mix(views, crops, rows, grid, canvas, legs, numbers[:, MIX], changed)
     if changed.any():
-        views[changed] = _recoloured(views[changed], numbers[changed, COLOURS], any_hue=0.1)
-    if len(new_legs := _chosen(changed, numbers[:, LEGS.start], 0.1)):
+        views[changed] = _recoloured(views[changed], numbers[changed, COLOURS], any_hue=0.25)
+    if len(new_legs := _chosen(changed, numbers[:, LEGS.start], 0.3)):
         recoloured = _recoloured(views[new_legs], numbers[new_legs, LEGS][:, 1:], any_hue=0.8)
         views[new_legs] = torch.where(legs[new_legs, None], recoloured, views[new_legs])
     if len(blurred := _chosen(changed, numbers[:, BLUR.start], 0.15)):
@@ -119,7 +119,7 @@ def _mix(
     changed: Tensor,
 ) -> None:
     """Give some views the legs of another crop, or a patch of it as of somebody in front."""
-    other_legs, patched = changed & (numbers[:, 1] < 0.25), changed & (numbers[:, 2] < 0.1)
+    other_legs, patched = changed & (numbers[:, 1] < 0.45), changed & (numbers[:, 2] < 0.2)
     some = (other_legs | patched).nonzero().squeeze(1)
     if not len(some):
         return
