@@ -5,9 +5,7 @@ One process at a time works on them: the folder of work is locked with `flock`, 
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,37 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from reidkit.runtime.errors import InvalidFile, InvalidInput
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.video.publication import sole_use, whole_file
 
 
 @contextmanager
 def workplace(folder: Path) -> Iterator[None]:
-    """The folder of work, made where there is none, is this process's alone for the duration of a `with` block.
+    """The folder of work is this process's alone for the duration of a `with` block, and gone after it if empty.
 
-    Raises:
-        InvalidFile: it cannot be made.
-        InvalidInput: another process is training there.
+    Errors as of `sole_use`.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise InvalidFile(f"cannot make {folder} ({error.strerror})", remedy="choose another --output") from error
-    with ExitStack() as stack:
-        stack.callback(os.close, lock)
+    with sole_use(folder):
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InvalidInput(
-                f"another process is training in {folder}", remedy="wait for it, or choose another --output"
-            ) from error
-        stack.callback(_remove_if_empty, folder)
-        yield
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with suppress(OSError):
-        folder.rmdir()
+            yield
+        finally:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 class State:

@@ -178,7 +178,7 @@ def test_stopping_before_the_first_step_leaves_nothing_to_resume(questions: int,
 
 
 def test_two_processes_do_not_train_for_one_output(job: DistillationJob) -> None:
-    with workplace(job.work), pytest.raises(InvalidInput, match=r"another process is training in .*tiny\.work"):
+    with workplace(job.work), pytest.raises(InvalidInput, match=r"another run is writing into .*tiny\.work"):
         distil(job)
     assert not job.work.exists()
     distil(job)
