@@ -15,6 +15,7 @@ from reidkit.calibration.metrics import Benchmark, score_tracking
 from reidkit.runtime.detectors import Detections
 from reidkit.runtime.engines import Engine, have_pixels
 from reidkit.runtime.errors import InvalidFile, InvalidInput
+from reidkit.runtime.pipeline.appearance import in_their_rows
 from reidkit.runtime.tracking import BotSort, BotSortConfig
 from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
 from reidkit.runtime.video.frame_rate import frame_rate_of, frames_at
@@ -139,12 +140,11 @@ def record(
                 break
             found = seen.get(frame.index, Detections.none())
             size = frame.image.shape[:2]
-            embedded = have_pixels(found.boxes_xyxy, height=size[0], width=size[1])
-            embeddings = None
+            embeddings, embedded = None, have_pixels(found.boxes_xyxy, height=size[0], width=size[1])
             if engine is not None:
-                embeddings = np.zeros((len(found), engine.embedding_dim), np.float32)
-                if embedded.any():
-                    embeddings[embedded] = engine.embed_crops(frame.image, found.boxes_xyxy[embedded])
+                rows = np.flatnonzero(embedded)
+                vectors = engine.embed_crops(frame.image, found.boxes_xyxy[rows])
+                embeddings, embedded = in_their_rows(vectors, rows, of=len(found))
             motion = None if camera is None else camera.estimate(frame.image, found.boxes_xyxy)
             moments.append(_Moment(frame.index, frame.timestamp_s, found, embeddings, embedded, motion))
             on_frame(frame.index)

@@ -117,10 +117,7 @@ def _edited(path: Path, text: str, changed: Mapping[str, Value]) -> str:
     if isinstance(root, yaml.MappingNode):
         if root.flow_style:
             raise _not_plain(path, "it is all in braces")
-        for key, value in root.value:
-            if key.value in places and key.value in changed:
-                raise _not_plain(path, f"{key.value} is there twice")
-            places[key.value] = value
+        places = {key.value: value for key, value in root.value}
     line_end = "\r\n" if "\r\n" in text else "\n"
     added = "".join(f"{key}: {_scalar(changed[key])}{line_end}" for key in changed if key not in places)
     if added and text and not text.endswith("\n"):

@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.detectors import Detections
-from reidkit.runtime.engines import have_pixels
 from reidkit.runtime.tracking import BotSort
-from reidkit.runtime.tracking.observation import Observation
 from reidkit.runtime.video.sources import Frame
 
 
@@ -26,13 +24,10 @@ def rows_to_embed(tracker: BotSort, frame: Frame, seen: Detections, *, at_most: 
 
 def spared(tracker: BotSort, frame: Frame, seen: Detections, rows: NDArray[np.int64]) -> int:
     """How many boxes of the frame would be embedded besides `rows`, were it not for the settings `economy_…`."""
-    config = tracker.config
-    if not config.is_economical:
+    if not tracker.config.is_economical:
         return 0
-    height, width = frame.image.shape[:2]
-    observation = Observation.read(config, seen.boxes_xyxy, seen.scores, classes=seen.classes, size=(width, height))
-    boxes_xyxy = seen.boxes_xyxy[observation.embeddable(config)]
-    return int(have_pixels(boxes_xyxy, height=height, width=width).sum()) - len(rows)
+    every = tracker.wanted(seen.boxes_xyxy, seen.scores, classes=seen.classes, frame=frame.image, economical=False)
+    return len(every) - len(rows)
 
 
 def in_their_rows(

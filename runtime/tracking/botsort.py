@@ -80,6 +80,7 @@ class BotSort:
         frame: Picture | None = None,
         timestamp_s: float | None = None,
         at_most: int | None = None,
+        economical: bool = True,
     ) -> NDArray[np.int64]:
         """Rows of the detections worth embedding for the next `update`, ascending; changes no state.
 
@@ -92,6 +93,7 @@ class BotSort:
             frame: likewise; boxes that have no pixel in it are not worth embedding. Without it they are not looked for.
             timestamp_s: likewise.
             at_most: largest number of rows, besides `economy_max_crops`.
+            economical: False to name all that would be worth it without `economy_…` and `at_most`.
         """
         config, state = self.config, self._state
         if at_most is not None and not (is_whole(at_most) and at_most >= 0):
@@ -105,7 +107,7 @@ class BotSort:
             width, height = size
             embeddable = embeddable[have_pixels(observation.boxes_xyxy[embeddable], height=height, width=width)]
         limits = [limit for limit in (at_most, config.economy_max_crops) if limit is not None]
-        if not config.economy_refresh_frames and not limits:
+        if not economical or (not config.economy_refresh_frames and not limits):
             return embeddable
         moment = state.moment.next(config, timestamp_s)
         within_reach = moment.frame - state.table.last_frame[: state.table.count] <= state.longest_lost + 1

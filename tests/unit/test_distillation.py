@@ -42,7 +42,6 @@ from reidkit.export.distillation.views import draw_views, render  # noqa: E402
 from reidkit.export.distillation.work import workplace, write_together  # noqa: E402
 from reidkit.export.onnx import CropEmbedder  # noqa: E402
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize  # noqa: E402
-from reidkit.runtime.artifact.preprocessing import parse_preprocessing  # noqa: E402
 from reidkit.runtime.engines import open_artifact  # noqa: E402
 from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile, InvalidInput  # noqa: E402
 
@@ -493,9 +492,3 @@ def test_agreement_is_one_with_oneself() -> None:
     unit = nn.functional.normalize(torch.randn(30, 8, generator=torch.Generator().manual_seed(0)))
     assert neighbour_agreement(unit, unit) == 1
     assert neighbour_agreement(unit[torch.randperm(30)], unit) < 0.6
-
-
-def test_preprocessing_names_keep_the_colours_in_order() -> None:
-    how = parse_preprocessing("bgr-imagenet-256x128").normalization
-    assert how.mean == [0.406, 0.456, 0.485]
-    assert parse_preprocessing("rgb-0-1-384x128").height == 384

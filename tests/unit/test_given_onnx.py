@@ -309,3 +309,9 @@ def test_a_file_says_what_its_checkpoint_says(name: str, shared_data: Path, tmp_
     expected = checkpoint.embed(crops)
     for found in (file.embed(crops), run_onnx(tmp_path / "adapted.onnx")(crops)):
         assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_preprocessing_names_keep_the_colours_in_order() -> None:
+    how = parse_preprocessing("bgr-imagenet-256x128").normalization
+    assert how.mean == [0.406, 0.456, 0.485]
+    assert parse_preprocessing("rgb-0-1-384x128").height == 384
