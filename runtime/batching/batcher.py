@@ -13,7 +13,7 @@ import weakref
 from threading import Thread, current_thread
 from time import monotonic_ns
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -114,7 +114,7 @@ class CropBatcher:
         expect_color(color)
         picture = frame if isinstance(frame, YuvFrame) else _in_place(frame)
         boxes = checked_boxes(boxes_xyxy, height=picture.shape[0], width=picture.shape[1])
-        if not isinstance(camera, int) or not 0 <= camera < _MOST_CAMERAS:
+        if not isinstance(camera, SupportsIndex) or not 0 <= camera < _MOST_CAMERAS:
             raise InvalidInput(f"camera={camera!r}", remedy=f"number cameras from 0 to {_MOST_CAMERAS - 1}")
         deadline_ns = monotonic_ns() + self._deadline_ns
         number = self._ring.issue()

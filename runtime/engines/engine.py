@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, NoReturn, Protocol, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,7 +88,7 @@ class EngineBase(ABC):
         return None
 
     def __init__(self, manifest: Manifest, folder: Path, *, device: str, threads: int | None) -> None:
-        if threads is not None and (not isinstance(threads, int) or threads < 1):
+        if threads is not None and (not isinstance(threads, SupportsIndex) or threads < 1):
             raise InvalidInput(f"threads={threads!r}", remedy="give at least 1, or None for the library's choice")
         self.manifest = manifest
         self.embedding_dim = manifest.embedding.dim

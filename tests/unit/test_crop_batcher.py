@@ -366,6 +366,12 @@ def test_what_cannot_be_cut_is_refused_and_reserves_nothing(
         assert batcher.counters.reserved == 0
 
 
+def test_a_camera_may_be_numbered_by_numpy(engine: GreyEngine) -> None:
+    with CropBatcher(engine) as batcher:
+        ticket = batcher.submit(np.zeros((40, 40, 3), np.uint8), [BOX], camera=np.int64(1))
+        assert ticket.result().valid.tolist() == [True]
+
+
 def test_a_cut_that_fails_gives_its_rows_up(engine: GreyEngine) -> None:
     engine.manifest = replace(
         engine.manifest, preprocessing=replace(PREPROCESSING, resize=Resize(kernel="lanczos", antialias=False))
