@@ -6,6 +6,8 @@ from importlib.metadata import entry_points, version
 
 import click
 
+from reidkit.runtime.commands.shell import errors_told
+
 
 class _Commands(click.Group):
     """Commands found among the installed entry points, each imported only when it is called."""
@@ -20,6 +22,13 @@ class _Commands(click.Group):
             command: click.Command = entry.load()
             return command
         return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments begin with; one that there is not is a usage error."""
+        with errors_told(as_json="--json" in args):
+            return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -48,12 +48,12 @@ class ReidkitCommand(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """The context of a command line."""
-        with _errors_told(as_json="--json" in args):
+        with errors_told(as_json="--json" in args):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command's function."""
-        with _errors_told(as_json=bool(ctx.params.get("as_json"))):
+        with errors_told(as_json=bool(ctx.params.get("as_json"))):
             return super().invoke(ctx)
 
 
@@ -70,7 +70,7 @@ def refuse_idle(options: Collection[str], why: str) -> None:
 
 
 @contextmanager
-def _errors_told(*, as_json: bool) -> Iterator[None]:
+def errors_told(*, as_json: bool) -> Iterator[None]:
     """Leave with the exit code of an error that a user can meet; where what is printed finds no taker, with 1."""
     try:
         try:

@@ -232,8 +232,7 @@ def _import_av() -> Any:
 
 def _open_video(av: Any, location: str, *, is_stream: bool = False) -> tuple[Any, Any]:
     """The container and its first video stream, whose decoder stops at damage unless it is a stream's."""
-    # "file:" lets FFmpeg take a path with a colon for a path.
-    address = location if is_stream or not Path(location).exists() else f"file:{location}"
+    address = location if is_stream else f"file:{location}"  # or FFmpeg takes what stands before a colon for a protocol
     try:
         container = av.open(address, metadata_errors="ignore", timeout=_STREAM_TIMEOUT_S if is_stream else None)
     except av.error.FFmpegError as error:

@@ -56,6 +56,9 @@ def test_a_path_with_a_colon_is_a_path(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     for location in (name, f"./{name}", Path(name), tmp_path / name):
         assert len(frames_of(location)[0]) == 5
+    (tmp_path / name).unlink()
+    with pytest.raises(InvalidFile, match="No such file or directory"):
+        open_source(name)
 
 
 def test_a_folder_of_images_may_have_colons_in_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -261,6 +261,8 @@ def test_a_usage_error_is_json_too(video: Path, tmp_path: Path) -> None:
             assert error["message"]
             assert error["remedy"].endswith("track --help")
     assert run("--output", tmp_path).stderr.startswith("Usage: ")
+    unheard_of = CliRunner().invoke(main, ["trak", "--json"])
+    assert (unheard_of.exit_code, "'trak'" in json.loads(unheard_of.stdout)["error"]["message"]) == (2, True)
 
 
 @pytest.mark.parametrize("more", [[], ["--json"], ["--help"], ["--json", "--fps", "fast"]], ids=" ".join)
