@@ -76,7 +76,7 @@ class LiteRtTarget:
 
     def available(self) -> str | None:
         """Why it cannot build here, None if it can."""
-        return None if find_spec("litert_torch") else "litert-torch is not installed"
+        return f"{missing} is not installed" if (missing := _missing_library()) else None
 
     def build(self, job: BuildJob) -> BuiltEngine:
         """Write ``engine.tflite``; LiteRT must run it."""
@@ -84,11 +84,8 @@ class LiteRtTarget:
         way: str | None = read_options(self, job.options).get("int8")
         is_int8 = job.precision is Precision.INT8
         crops = calibration_crops(job) if is_int8 and way != "dynamic" else None
-        try:
-            with _quietly():
-                import litert_torch  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise MissingDependency("litert-torch", extra="litert-export", purpose="Target litert") from error
+        if missing := _missing_library():
+            raise MissingDependency(missing, extra="litert-export", purpose="Target litert")
         if job.program is None:
             raise InvalidInput("target litert is built from a program of torch, none was given")
         size = _sizes(job.batch)[0]
@@ -118,6 +115,11 @@ class LiteRtTarget:
             toolchain={**{library: version(library) for library in _LIBRARIES}, **computes},
             precision_built=job.precision,
         )
+
+
+def _missing_library() -> str | None:
+    """The first of the libraries that is not installed."""
+    return next((library for library in _LIBRARIES if find_spec(library.replace("-", "_")) is None), None)
 
 
 def _sizes(batch: Batch) -> list[int]:
