@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from reidkit.runtime.artifact.manifest import Manifest
 from reidkit.runtime.engines._cropping import Picture, crop_shape, cut
 from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput, NonFiniteEmbedding
+from reidkit.runtime.native import make_unit
 
 Color = Literal["bgr", "rgb"]
 Embeddings = NDArray[np.float32]
@@ -246,16 +247,18 @@ class EngineBase(ABC):
 
     def _finished(self, embeddings: Embeddings, *, normalize: bool) -> Embeddings:
         """Checked, and normalised in place where that is asked for and the graph has not done it."""
-        # In float64, where squares of finite float32 are finite, and zero for zero alone.
-        squares = np.einsum("nd,nd->n", embeddings, embeddings, dtype=np.float64)
-        if not (finite := np.isfinite(squares)).all():
-            raise NonFiniteEmbedding(np.flatnonzero(~finite), artifact=self.manifest.name)
-        if normalize and self.manifest.embedding.l2 == "runtime":
-            if not squares.all():
-                rows = ", ".join(map(str, np.flatnonzero(squares == 0)[:8]))
-                raise EngineFailure(
-                    f"{self.manifest.name} returned embeddings of length zero for crops {rows}",
-                    remedy="do not track with it; export it again and look at its parity report",
-                )
-            embeddings /= np.sqrt(squares)[:, None]
+        divide = normalize and self.manifest.embedding.l2 == "runtime"
+        if not make_unit(embeddings, divide):
+            self._expect_lengths(embeddings, zero_is_one=not divide)
         return embeddings
+
+    def _expect_lengths(self, embeddings: Embeddings, *, zero_is_one: bool) -> None:
+        lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
+        if not (finite := np.isfinite(lengths)).all():
+            raise NonFiniteEmbedding(np.flatnonzero(~finite), artifact=self.manifest.name)
+        if not zero_is_one:
+            rows = ", ".join(map(str, np.flatnonzero(lengths == 0)[:8]))
+            raise EngineFailure(
+                f"{self.manifest.name} returned embeddings of length zero for crops {rows}",
+                remedy="do not track with it; export it again and look at its parity report",
+            )

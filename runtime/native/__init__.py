@@ -29,6 +29,9 @@ except ImportError as error:
 BatchRing = _native.BatchRing
 CropsWritten = _native.CropsWritten
 
+# Float32 rows brought to length 1 in place, and whether each has one: what `Engine.embed` ends with.
+make_unit = _native.make_unit
+
 # BoT-SORT's frame over a table's memory, and what its two cores share: `BotSort` is their face.
 TrackerCore = _native.TrackerCore
 blend_embeddings = _native.blend_embeddings
@@ -47,6 +50,7 @@ __all__ = [
     "cut_crops",
     "instruction_set",
     "iou_distance",
+    "make_unit",
     "unit_embeddings",
 ]
 

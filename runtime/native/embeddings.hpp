@@ -9,13 +9,14 @@
 
 namespace reidkit {
 
-REIDKIT_KERNEL double dot(const double* a, const double* b, int width) {
+template <class Value>
+REIDKIT_KERNEL double dot(const Value* a, const Value* b, int width) {
     constexpr int parts = 16;
     double sums[parts] = {};
     int i = 0;
     for (; i + parts <= width; i += parts)
-        for (int part = 0; part < parts; ++part) sums[part] += a[i + part] * b[i + part];
-    for (int part = 0; i < width; ++i, ++part) sums[part] += a[i] * b[i];
+        for (int part = 0; part < parts; ++part) sums[part] += double(a[i + part]) * b[i + part];
+    for (int part = 0; i < width; ++i, ++part) sums[part] += double(a[i]) * b[i];
     for (int half = parts / 2; half > 0; half /= 2)
         for (int part = 0; part < half; ++part) sums[part] += sums[part + half];
     return sums[0];
@@ -34,6 +35,15 @@ REIDKIT_KERNEL double to_unit(const Value* __restrict values, int width, bool no
     return length;
 }
 
+// Brings the values to length 1 where they lie, if wished and if they have a length; whether they have one is returned.
+REIDKIT_KERNEL bool unit_in_place(float* values, int width, bool normalize) {
+    const double length = std::sqrt(dot(values, values, width));
+    if (!std::isfinite(length) || length == 0) return false;
+    if (normalize)
+        for (int i = 0; i < width; ++i) values[i] = static_cast<float>(values[i] / length);
+    return true;
+}
+
 // Moves an average of length 1, if there is one yet, towards `next`; where they cancel out, onto it.
 REIDKIT_KERNEL void blend(double* __restrict average, bool begun, const double* __restrict next, int width,
                           double weight) {
@@ -50,15 +60,17 @@ REIDKIT_KERNEL void blend(double* __restrict average, bool begun, const double* 
 
 // The kernels, compiled for one instruction set.
 struct EmbeddingKernels {
-    decltype(&reidkit::dot) dot;
+    decltype(&reidkit::dot<double>) dot;
     decltype(&reidkit::to_unit<float>) to_unit_float;
     decltype(&reidkit::to_unit<double>) to_unit_double;
+    decltype(&reidkit::unit_in_place) unit_in_place;
     decltype(&reidkit::blend) blend;
 
     explicit EmbeddingKernels(InstructionSet set)
-        : dot(compiled_for<&reidkit::dot>(set)),
+        : dot(compiled_for<&reidkit::dot<double>>(set)),
           to_unit_float(compiled_for<&reidkit::to_unit<float>>(set)),
           to_unit_double(compiled_for<&reidkit::to_unit<double>>(set)),
+          unit_in_place(compiled_for<&reidkit::unit_in_place>(set)),
           blend(compiled_for<&reidkit::blend>(set)) {}
 
     double to_unit(const float* values, int width, bool normalize, double* out) const {

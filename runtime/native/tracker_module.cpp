@@ -326,6 +326,15 @@ void blend_embeddings(const nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::d
     }
 }
 
+bool make_unit(const nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>& embeddings, bool normalize) {
+    const size_t count = embeddings.shape(0), width = embeddings.shape(1);
+    const nb::gil_scoped_release without_gil;
+    bool all = true;
+    for (size_t row = 0; row < count; ++row)
+        all &= kernels().unit_in_place(embeddings.data() + row * width, as_int(width), normalize);
+    return all;
+}
+
 Made<double, 2> iou_distance(const Boxes& first, const Boxes& second) {
     const int rows = as_int(first.shape(0)), columns = as_int(second.shape(0));
     thread_local OverlapMeter meter(instruction_set());
@@ -374,6 +383,8 @@ void bind_tracker(nb::module_& module) {
                nb::arg("normalize"),
                nb::sig("def unit_embeddings(values: NDArray[float32] | NDArray[float64], rows: NDArray[int64], "
                        "normalize: bool) -> tuple[NDArray[float64], NDArray[float64]]"));
+    module.def("make_unit", &make_unit, nb::arg("embeddings").noconvert(), nb::arg("normalize"),
+               nb::sig("def make_unit(embeddings: NDArray[float32], normalize: bool) -> bool"));
     module.def("cosines", &cosines, nb::arg("first").noconvert(), nb::arg("first_rows").noconvert(),
                nb::arg("second").noconvert(), nb::arg("second_rows").noconvert(),
                nb::sig("def cosines(first: NDArray[float64], first_rows: NDArray[int64], second: NDArray[float64], "

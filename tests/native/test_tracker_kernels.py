@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reidkit.runtime.native import TrackerCore, blend_embeddings, cosines, iou_distance, unit_embeddings
+from reidkit.runtime.native import TrackerCore, blend_embeddings, cosines, iou_distance, make_unit, unit_embeddings
 from reidkit.runtime.tracking import BotSort, BotSortConfig
 from reidkit.runtime.tracking.association import iou
 
@@ -32,6 +32,35 @@ def test_unit_embeddings_have_length_one(dtype, width):
     np.testing.assert_allclose(units, values[[4, 4, 0]] / lengths[:, None], rtol=1e-14)
     kept, _ = unit_embeddings(values, rows(1), False)
     np.testing.assert_array_equal(kept, values[[1]].astype(np.float64))
+
+
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 512])
+def test_rows_are_brought_to_length_one_where_they_lie(width):
+    values = random.normal(size=(9, width)).astype(np.float32)
+    made = values.copy()
+    assert make_unit(made, False)
+    np.testing.assert_array_equal(made, values)
+    assert make_unit(made, True)
+    wide = values.astype(np.float64)
+    expected = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    np.testing.assert_array_max_ulp(made, expected, 1)
+
+
+@pytest.mark.parametrize("scale", [np.finfo(np.float32).max, np.finfo(np.float32).smallest_subnormal])
+def test_a_length_that_float32_cannot_hold_is_one_all_the_same(scale):
+    values = np.full((2, 64), scale)
+    assert make_unit(values, True)
+    np.testing.assert_allclose(values, 1 / 8, rtol=1e-7)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 0])
+def test_a_row_without_a_length_is_told_and_the_others_have_theirs(wrong):
+    values = random.normal(size=(3, 20)).astype(np.float32)
+    values[1] = 0
+    values[1, 7] = wrong
+    assert not make_unit(values, True)
+    np.testing.assert_allclose(np.linalg.norm(values[[0, 2]], axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(values[1], np.where(np.arange(20) == 7, np.float32(wrong), 0))
 
 
 def test_cosines_are_those_of_the_pairs():
