@@ -16,6 +16,9 @@ from reidkit.runtime.artifact.manifest import Preprocessing
 MOST_CROPS = 256
 """Beyond these a range hardly moves: of a folder as many are taken, spread over it, of a chosen set its first ones."""
 
+FEW_CROPS = 64
+"""Below these somebody is told that they are few."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationSet:

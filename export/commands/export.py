@@ -15,6 +15,7 @@ from reidkit.calibration.gates.limits import read_limits
 from reidkit.calibration.gates.tracking import Recording
 from reidkit.calibration.metrics import read_gallery
 from reidkit.calibration.quantization import DEFAULT_OBSERVER, OBSERVERS
+from reidkit.calibration.quantization.calibration_set import FEW_CROPS, MOST_CROPS
 from reidkit.export.backbones import backbones, card_of_factory, find_backbone, use_backbones_of
 from reidkit.export.catalogue.known_weights import backbone_of, known_weights
 from reidkit.runtime.commands.shell import FiniteRange, ReidkitCommand, json_option, print_json
@@ -314,6 +315,8 @@ def _summary(result: ExportResult) -> str:
     size = sum(file.bytes for file in manifest.files.values())
     batches = " and ".join(str(batch) for batch in parity["batches"])
     unbuilt = "" if manifest.is_built else "; its engine is built on the box, by reidkit build"
+    scaled = manifest.calibration
+    few = f": few, {MOST_CROPS} of many people are better" if scaled and scaled["crops"] < FEW_CROPS else ""
     judged = {"engine": "", "graph": " (the ONNX graph: no engine was run here)"}
     unrun = judged.get(parity["judged"], f" (its {parity['judged']})")
     return "\n".join(
@@ -325,6 +328,7 @@ def _summary(result: ExportResult) -> str:
             f"up to {manifest.batch.max} crops at once, {size / 1e6:.1f} MB{unbuilt}",
             f"  parity  {parity['crops']} crops ({parity['source']}), {batches} at a time: worst cosine "
             f"{parity['cosine_min']:.7f}, lengths within {parity['norm_ratio_max_deviation']:.1g}{unrun}",
+            *([f"  int8    scaled by {scaled['crops']} crops of {scaled['source']}{few}"] if scaled else []),
             *result.verdict.lines(),
         ]
     )
