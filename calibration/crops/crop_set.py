@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.calibration.crops.folder import find_crops, import_cv2
+from reidkit.calibration.crops.folder import find_crops, read_image
 from reidkit.runtime.errors import InvalidFile
 from reidkit.runtime.native import cut_crops
 
@@ -25,7 +25,7 @@ class CropSet:
     Attributes:
         images: (N, 3, H, W) uint8 RGB, resized bilinearly without antialiasing, as trackers do.
         names: N names; of a file, or of a frame and a box in it.
-        unreadable: files that were skipped because they are no images.
+        unreadable: files that were skipped because they are no images, or only the beginning of one.
     """
 
     images: NDArray[np.uint8]
@@ -62,20 +62,20 @@ def read_crop_set(folder: Path, *, height: int, width: int, unreadable_share: fl
         folder: searched with its subfolders.
         height: of each crop afterwards.
         width: of each crop afterwards.
-        unreadable_share: how large a share of the files may be no images; those are skipped and listed.
+        unreadable_share: how large a share of the files may be no whole images; those are skipped and listed.
 
     Raises:
         InvalidFile: no such folder, no image in it, or more of them unreadable than may be.
         MissingDependency: OpenCV is not installed.
     """
     paths = find_crops(folder, limit=sys.maxsize)
-    cv2 = import_cv2()
     images = np.empty((len(paths), 3, height, width), np.uint8)
     names: list[str] = []
     unreadable: list[Path] = []
     for path in paths:
-        image: NDArray[np.uint8] | None = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
+        try:
+            image = read_image(path)
+        except InvalidFile:
             unreadable.append(path)
             continue
         whole = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float64)
@@ -83,7 +83,7 @@ def read_crop_set(folder: Path, *, height: int, width: int, unreadable_share: fl
         names.append(str(path.relative_to(folder)))
     if len(unreadable) > unreadable_share * len(paths) or not names:
         raise InvalidFile(
-            f"{len(unreadable)} of {len(paths)} files in {folder} are no images ({_shortened(unreadable)}), "
+            f"{len(unreadable)} of {len(paths)} files in {folder} are no whole images ({_shortened(unreadable)}), "
             f"{unreadable_share:.1%} may be",
             remedy="remove them, or allow a larger share",
         )

@@ -130,7 +130,7 @@ def distil(
             click.echo("stopped before there was anything to keep; the teacher's answers are kept", err=True)
             raise SystemExit(INTERRUPTED) from None
     for path in result.unreadable[:_UNREADABLE_SHOWN]:
-        click.echo(f"skipped, no image: {path}", err=True)
+        click.echo(f"skipped, no whole image: {path}", err=True)
     if len(result.unreadable) > _UNREADABLE_SHOWN:
         click.echo(f"and {len(result.unreadable) - _UNREADABLE_SHOWN} more", err=True)
     if as_json:

@@ -64,7 +64,7 @@ class DistillationCard:
 
     def _markdown(self) -> str:
         file, teacher, crops, course = self.weights, self.teacher, self.crops, self.course
-        unreadable = f"; {crops['unreadable']} files were no images" if crops["unreadable"] else ""
+        unreadable = f"; {crops['unreadable']} files were no whole images" if crops["unreadable"] else ""
         lines = [
             f"# {file['file']}",
             "",

@@ -10,7 +10,7 @@ import pytest
 
 cv2 = pytest.importorskip("cv2", reason="needs the extra 'video'")
 
-from reidkit.calibration.crops import read_crops  # noqa: E402
+from reidkit.calibration.crops import read_crop_set, read_crops  # noqa: E402
 from reidkit.calibration.crops.folder import read_image  # noqa: E402
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize  # noqa: E402
 from reidkit.runtime.errors import InvalidFile  # noqa: E402
@@ -51,3 +51,15 @@ def test_the_beginning_of_an_image_is_no_image(suffix: str, tmp_path: Path) -> N
     path.write_bytes(b"")
     with pytest.raises(InvalidFile, match="is not an image"):
         read_image(path)
+
+
+def test_half_an_image_is_left_out_of_a_set_and_named(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (100, 41, 3), dtype=np.uint8)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        cv2.imwrite(str(tmp_path / name), noise)
+    half = tmp_path / "b.jpg"
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    crops = read_crop_set(tmp_path, height=64, width=32, unreadable_share=0.5)
+    assert (crops.names, crops.unreadable) == (("a.jpg", "c.jpg"), (half,))
+    with pytest.raises(InvalidFile, match=r"1 of 3 files in .* are no whole images \(b\.jpg\)"):
+        read_crop_set(tmp_path, height=64, width=32)
