@@ -24,7 +24,7 @@ def _naturals(ctx: click.Context, parameter: click.Parameter, text: str | None) 
     return tuple(sorted({int(part) for part in parts}))
 
 
-@click.command("bench", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("bench", cls=ReidkitCommand)
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--batch", callback=_naturals, help="Batch sizes, such as 1,8.  [default: each artifact's own]")
 @click.option("--threads", callback=_naturals, help="Thread counts, such as 1,2.  [default: 1, 2, 4 … all]")

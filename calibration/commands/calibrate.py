@@ -34,7 +34,7 @@ from reidkit.runtime.errors import InvalidFile
 _path = click.Path(path_type=Path)
 
 
-@click.command("calibrate", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("calibrate", cls=ReidkitCommand)
 @click.option(
     "--input", "videos", type=_path, multiple=True, help="Video, or a MOTChallenge sequence; may be repeated."
 )

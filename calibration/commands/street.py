@@ -22,7 +22,7 @@ def _size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, i
     return int(match[1]), int(match[2])
 
 
-@click.command("street", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("street", cls=ReidkitCommand)
 @click.option(
     "--output", type=click.Path(path_type=Path), required=True, help="Folder to put the sequence's folder in."
 )

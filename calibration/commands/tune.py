@@ -31,7 +31,7 @@ from reidkit.runtime.video.sources import open_source
 _path = click.Path(path_type=Path)
 
 
-@click.command("tune", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("tune", cls=ReidkitCommand)
 @click.option(
     "--input", "sources", type=_path, multiple=True, required=True, help="Video or MOTChallenge sequence; repeatable."
 )

@@ -13,7 +13,7 @@ from reidkit.runtime.video.publication import whole_file
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command("backbones", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("backbones", cls=ReidkitCommand)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--table", type=_file, help="Write a Markdown page, e.g. docs/backbones.md.")
 @click.option("--measured", type=_file, help="Write what the catalogue reads: export/catalogue/measured.json.")

@@ -40,7 +40,7 @@ BALANCED = "balanced"
 _PROGRESS_S = 0.2
 
 
-@click.command("models", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("models", cls=ReidkitCommand)
 @click.option("--list", "lists", is_flag=True, help="Show every model: cost, published accuracy, terms, status.")
 @click.option(
     "--recommend",

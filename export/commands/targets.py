@@ -16,7 +16,7 @@ from reidkit.targets import targets as all_targets
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command("targets", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("targets", cls=ReidkitCommand)
 @click.argument("names", metavar="[BACKBONE]...", nargs=-1)
 @click.option("--target", "target_names", multiple=True, help="Only this one; may be given several times.")
 @click.option("--precision", "precisions", type=click.Choice([*map(str, Precision)]), multiple=True, help="The same.")

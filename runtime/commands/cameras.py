@@ -22,7 +22,7 @@ from reidkit.runtime.tracking.across_cameras import AcrossCamerasConfig
 _path = click.Path(path_type=Path)
 
 
-@click.command("cameras", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("cameras", cls=ReidkitCommand)
 @click.option("--input", "sources", multiple=True, required=True, help="A camera's recording; name two or more.")
 @click.option("--detections", type=_path, multiple=True, help="Its MOTChallenge det.txt; as often as --input.")
 @click.option("--detector", type=_path, help="Or a detector's .onnx, for all.")

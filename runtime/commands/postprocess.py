@@ -37,7 +37,7 @@ from reidkit.runtime.video.sources import local_path
 _path = click.Path(path_type=Path)
 
 
-@click.command("postprocess", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("postprocess", cls=ReidkitCommand)
 @click.option("--tracks", type=_path, required=True, help="tracks.txt of a tracker, any tracker.")
 @click.option("--output", type=_path, required=True, help="tracks.txt to write.")
 @click.option(

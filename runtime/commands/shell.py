@@ -42,7 +42,11 @@ class FiniteRange(click.FloatRange):
 
 
 class ReidkitCommand(click.Command):
-    """A click command that ends an error as one line, or one JSON object, and with the error's exit code."""
+    """A click command that ends an error as one line, or one JSON object, and with the error's exit code; -h helps."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.context_settings.setdefault("help_option_names", ["-h", "--help"])
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any

@@ -25,7 +25,7 @@ from reidkit.runtime.pipeline.recording import Recording
 _PROGRESS_S = 0.2
 
 
-@click.command("track", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("track", cls=ReidkitCommand)
 @click.option("--input", "source", required=True, help="Video file, folder of images, MOTChallenge sequence or URL.")
 @click.option("--detections", type=click.Path(path_type=Path), help="Boxes from a MOTChallenge det.txt.")
 @click.option(

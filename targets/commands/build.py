@@ -10,7 +10,7 @@ from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_js
 from reidkit.targets._bundle import BuildResult, build_bundle
 
 
-@click.command("build", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("build", cls=ReidkitCommand)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--output",

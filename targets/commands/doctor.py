@@ -39,7 +39,7 @@ class Report:
     self_test: dict[str, Outcome] | None
 
 
-@click.command("doctor", cls=ReidkitCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("doctor", cls=ReidkitCommand)
 @click.option("--self-test", is_flag=True, help="Build a tiny network for every target, run it, compare with NumPy.")
 @json_option
 def doctor(self_test: bool, as_json: bool) -> None:
