@@ -21,7 +21,7 @@ from reidkit.export.pipeline import ExportJob, ExportResult, export
 from reidkit.runtime.artifact.publication import publication, workspace
 from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import ExportFailure, GateFailure, MissingDependency, TargetUnavailable
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 from reidkit.targets import Precision, find_target
 
 _ROUNDS = 5

@@ -22,7 +22,7 @@ from reidkit.export.originals import Original, kept, random_original, trained_or
 from reidkit.export.pipeline import ExportJob, ExportResult, export
 from reidkit.export.weights import DEFAULT
 from reidkit.runtime.errors import GateFailure, InvalidFile, MissingDependency, ReidkitError, TargetUnavailable
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 from reidkit.targets import Precision, Target
 
 CROPS = 4

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from reidkit.runtime.cache import cache_folder, locked
 from reidkit.runtime.errors import InvalidFile, InvalidInput
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 
 SCHEMA_VERSION = 1
 

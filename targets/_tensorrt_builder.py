@@ -16,7 +16,7 @@ from typing import Any
 
 from reidkit.runtime.engines._tensorrt import profiles, vendor_log
 from reidkit.runtime.errors import ExportFailure, InvalidInput, did_you_mean
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 from reidkit.targets.target import BuildJob, BuiltEngine, Precision
 
 

@@ -12,7 +12,7 @@ from reidkit.calibration.quantization.tensorrt_cache import tensorrt_cache
 from reidkit.runtime.artifact.folder import read_artifact
 from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
 from reidkit.runtime.errors import InvalidInput
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 
 _folder = click.Path(file_okay=False, path_type=Path)
 

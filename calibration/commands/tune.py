@@ -23,9 +23,9 @@ from reidkit.runtime.commands.shell import (
     stop_signals,
 )
 from reidkit.runtime.errors import GateFailure
+from reidkit.runtime.files import expect_place, whole_file
 from reidkit.runtime.tracking.translation import translate
 from reidkit.runtime.video.frame_rate import frame_rate_of
-from reidkit.runtime.video.publication import expect_place, whole_file
 from reidkit.runtime.video.sources import open_source
 
 _path = click.Path(path_type=Path)

@@ -13,7 +13,7 @@ from reidkit.calibration.gates.verifying import Subject, Verification, verify
 from reidkit.calibration.report import points_of, write_report
 from reidkit.runtime.artifact import read_artifact
 from reidkit.runtime.commands.shell import FiniteRange, ProgressLine, ReidkitCommand, json_option, print_json
-from reidkit.runtime.video.publication import expect_place
+from reidkit.runtime.files import expect_place
 
 _path = click.Path(path_type=Path)
 

@@ -18,7 +18,7 @@ from reidkit.calibration.quantization.observers import OBSERVERS, Histogram, thr
 from reidkit.runtime.artifact.strict import Mismatch, build
 from reidkit.runtime.cache import cache_folder
 from reidkit.runtime.errors import ExportFailure, InvalidFile, InvalidInput, did_you_mean
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 
 SCHEMA_VERSION = 1
 

@@ -15,7 +15,7 @@ from reidkit.calibration.gates.separation import EDGES, Separation
 from reidkit.calibration.report.pareto import Point, front
 from reidkit.calibration.report.svg import Axis, Plot, bars
 from reidkit.runtime.artifact.manifest import Manifest
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf7; --card: #fff; --ink: #23262b; --soft: #6b7078; --line: #e3e0d8;

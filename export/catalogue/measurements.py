@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 
 FILE_NAME = "measured.json"
 

@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 
 from reidkit.runtime.errors import InvalidConfig, InvalidFile
+from reidkit.runtime.files import whole_file
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.schemas import recognise_schema
-from reidkit.runtime.video.publication import whole_file
 
 Value = str | int | float
 

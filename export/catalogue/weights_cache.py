@@ -30,7 +30,7 @@ from reidkit.export.weights import embedded_weights
 from reidkit.runtime.artifact.digests import sha256_of
 from reidkit.runtime.cache import cache_folder, locked
 from reidkit.runtime.errors import DownloadFailure, InvalidFile, InvalidInput
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 
 LOCK_FILE = "reid.lock"
 

@@ -8,7 +8,7 @@ import click
 
 from reidkit.export import backbones as networks
 from reidkit.runtime.commands.shell import ProgressLine, ReidkitCommand, json_option, print_json
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 
 _file = click.Path(dir_okay=False, path_type=Path)
 

@@ -19,7 +19,7 @@ from reidkit.calibration.quantization.calibration_set import FEW_CROPS, MOST_CRO
 from reidkit.export.backbones import backbones, card_of_factory, find_backbone, use_backbones_of
 from reidkit.export.catalogue.known_weights import backbone_of, known_weights
 from reidkit.runtime.commands.shell import FiniteRange, ReidkitCommand, json_option, print_json
-from reidkit.runtime.video.publication import expect_place
+from reidkit.runtime.files import expect_place
 from reidkit.targets import Precision, find_target, targets
 from reidkit.targets.target import no_calibration
 

@@ -9,7 +9,7 @@ import click
 from reidkit.export import backbones as networks
 from reidkit.runtime.commands.shell import ProgressLine, ReidkitCommand, json_option, print_json
 from reidkit.runtime.errors import InvalidInput
-from reidkit.runtime.video.publication import expect_place, whole_file
+from reidkit.runtime.files import expect_place, whole_file
 from reidkit.targets import Precision, find_target
 from reidkit.targets import targets as all_targets
 
@@ -41,6 +41,7 @@ def targets(
     memory; what --measured has already is not tried again, so that it can be interrupted.
     """
     chosen = [find_target(name) for name in target_names or all_targets()]
+    networks.backbones()  # without torch this says so, before anything below imports it
 
     from dataclasses import asdict
 

@@ -17,7 +17,7 @@ from reidkit.calibration.crops import CropSet
 from reidkit.export.distillation.teacher import Teacher, unit_embeddings
 from reidkit.export.distillation.views import NUMBERS, RECIPE, draw_views, render
 from reidkit.runtime.errors import InvalidFile
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 
 _AT_ONCE = 64
 

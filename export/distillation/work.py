@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from reidkit.runtime.errors import InvalidFile, InvalidInput
-from reidkit.runtime.video.publication import sole_use, whole_file
+from reidkit.runtime.files import sole_use, whole_file
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from reidkit.runtime.commands.shell import (
     refuse_idle,
     stop_signals,
 )
+from reidkit.runtime.files import refuse_overwriting
 from reidkit.runtime.postprocessing import (
     Join,
     JoinSettings,
@@ -31,7 +32,6 @@ from reidkit.runtime.postprocessing import (
 )
 from reidkit.runtime.video.frame_rate import told_frame_rate
 from reidkit.runtime.video.mot_files import TracksWriter
-from reidkit.runtime.video.publication import refuse_overwriting
 from reidkit.runtime.video.sources import local_path
 
 _path = click.Path(path_type=Path)

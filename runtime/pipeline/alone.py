@@ -13,12 +13,12 @@ from typing import Any
 from reidkit.runtime.attributes import TrackAttributes, open_attributes
 from reidkit.runtime.detectors import open_detector
 from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.files import whole_file
 from reidkit.runtime.pipeline.job import TrackingJob, appearance_of, engine_facts, open_footage, refuse_own_inputs
 from reidkit.runtime.pipeline.recording import Recording, track_video
 from reidkit.runtime.pipeline.results import ATTRIBUTES_FILE, SUMMARY_FILE, TRACKS_FILE, VIDEO_FILE, results
 from reidkit.runtime.pipeline.session import TrackingSession
 from reidkit.runtime.tracking import BotSort, BotSortConfig
-from reidkit.runtime.video.publication import whole_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 from reidkit.runtime.detectors import Detections, Detector
 from reidkit.runtime.engines import Engine, build_engine, open_artifact
 from reidkit.runtime.errors import ArtifactUntrusted, EngineNotBuilt, InvalidConfig, InvalidInput
+from reidkit.runtime.files import refuse_overwriting
 from reidkit.runtime.pipeline.results import RESULTS, VIDEO_FILE
 from reidkit.runtime.tracking import BotSortConfig
 from reidkit.runtime.video.frame_rate import frame_rate_of
 from reidkit.runtime.video.mot_files import read_detections
-from reidkit.runtime.video.publication import refuse_overwriting
 from reidkit.runtime.video.sources import Frame, Source, local_path, open_source
 
 NO_REID = "none"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reidkit.runtime.video.publication import sole_use
+from reidkit.runtime.files import sole_use
 
 TRACKS_FILE = "tracks.txt"
 VIDEO_FILE = "annotated.mp4"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from reidkit.runtime.detectors import open_detector
 from reidkit.runtime.engines import Engine
 from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.files import whole_file
 from reidkit.runtime.pipeline.alone import write_json
 from reidkit.runtime.pipeline.job import (
     Footage,
@@ -37,7 +38,6 @@ from reidkit.runtime.tracking.across_cameras import AcrossCameras, AcrossCameras
 from reidkit.runtime.video.drawing import Painter
 from reidkit.runtime.video.frame_rate import frames_at
 from reidkit.runtime.video.mot_files import TracksWriter
-from reidkit.runtime.video.publication import whole_file
 from reidkit.runtime.video.sinks import VideoSink
 from reidkit.runtime.video.sources import Frame, open_source
 

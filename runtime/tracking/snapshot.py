@@ -1,10 +1,9 @@
-"""A tracker's state as one file: a compressed NumPy archive without pickles."""
+"""A tracker's state as one file: a NumPy archive without pickles."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reidkit.runtime.errors import InvalidConfig, InvalidFile
+from reidkit.runtime.files import whole_file
 from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.long_term import EmbeddingRings
 from reidkit.runtime.tracking.moment import Moment
@@ -40,21 +40,8 @@ def save(tracker: BotSort, path: Path) -> None:
     arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), **state.table.to_arrays()}
     if state.rings is not None:
         arrays |= state.rings.to_arrays()
-    try:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:  # a path without a name is a ValueError
-        reason = getattr(error, "strerror", None) or error
-        raise InvalidFile(
-            f"cannot save the tracker to {path} ({reason})", remedy="name a file in a folder that is there"
-        ) from error
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def restore(path: Path) -> BotSort:

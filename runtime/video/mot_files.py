@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from reidkit.runtime.detectors.detections import Detections
 from reidkit.runtime.errors import InvalidFile
+from reidkit.runtime.files import whole_file
 from reidkit.runtime.tracking.observation import MAX_COORDINATE, MIN_SIZE
 from reidkit.runtime.tracking.tracks import Tracks
-from reidkit.runtime.video.publication import whole_file
 
 _REQUIRED_COLUMNS = 7
 _CLASS_COLUMNS = (8, 9)  # line widths in which the 8th value is a class; in MOT15's ten it is a world coordinate

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import MissingDependency
-from reidkit.runtime.video.publication import whole_file
+from reidkit.runtime.files import whole_file
 
 Image = NDArray[np.uint8]
 

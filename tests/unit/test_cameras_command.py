@@ -16,9 +16,9 @@ pytest.importorskip("onnxruntime", reason="needs the extra 'onnxruntime'")
 from reidkit.calibration.street.overlap import write_views
 from reidkit.calibration.street.street import Street, StreetConfig
 from reidkit.runtime.commands.cameras import cameras
+from reidkit.runtime.files import sole_use
 from reidkit.runtime.tracking.across_cameras import AcrossCamerasConfig
 from reidkit.runtime.video.mot_files import read_tracks
-from reidkit.runtime.video.publication import sole_use
 
 
 @pytest.fixture(scope="module")
