@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,14 @@ from reidkit.runtime.video.mot_files import read_tracks
 
 @click.command("eval", cls=ReidkitCommand)
 @click.option("--gt", type=click.Path(path_type=Path), required=True, help="Ground truth, a MOTChallenge gt.txt.")
-@click.option("--tracks", type=click.Path(path_type=Path), required=True, help="A tracker's output, MOTChallenge text.")
+@click.option(
+    "--tracks",
+    "files",
+    type=click.Path(path_type=Path),
+    required=True,
+    multiple=True,
+    help="A tracker's output, MOTChallenge text; several are shown one below the other.",
+)
 @click.option(
     "--benchmark",
     type=click.Choice(["auto", *(benchmark.value for benchmark in Benchmark)]),
@@ -24,25 +32,35 @@ from reidkit.runtime.video.mot_files import read_tracks
     help="Whose rules say which boxes count; auto: mot17 where the ground truth has classes, else mot15.",
 )
 @json_option
-def evaluate(gt: Path, tracks: Path, benchmark: str, as_json: bool) -> None:
+def evaluate(gt: Path, files: tuple[Path, ...], benchmark: str, as_json: bool) -> None:
     """Compare tracks with ground truth: HOTA, IDF1, MOTA and their parts, equal to TrackEval's."""
     truth = read_tracks(gt)
     if not len(truth):
         raise InvalidFile(f"{gt} holds no boxes", remedy="name a sequence's gt.txt")
-    scores = score_tracking(truth, read_tracks(tracks), benchmark=None if benchmark == "auto" else Benchmark(benchmark))
+    rules = None if benchmark == "auto" else Benchmark(benchmark)
+    scores = {str(file): score_tracking(truth, read_tracks(file), benchmark=rules) for file in files}
     if as_json:
-        print_json({**scores.percentages(), **scores.counts(), "benchmark": scores.benchmark.value})
+        objects = {file: _to_dict(of) for file, of in scores.items()}
+        print_json({"tracks": objects} if len(objects) > 1 else objects[str(files[0])])
     else:
-        click.echo(_table(scores))
+        click.echo("\n".join(_table(scores)))
 
 
-def _table(scores: TrackingScores) -> str:
-    percentages = {name: f"{value:.2f}" for name, value in scores.percentages().items()}
-    counts = {name: str(value) for name, value in scores.counts().items()}
-    return "\n".join(
-        [f"percent, by the rules of {scores.benchmark.value}", *_rows(percentages), "counts", *_rows(counts)]
-    )
+def _to_dict(scores: TrackingScores) -> dict[str, Any]:
+    return {**scores.percentages(), **scores.counts(), "benchmark": scores.benchmark.value}
 
 
-def _rows(cells: Mapping[str, str]) -> tuple[str, str]:
-    return "".join(f"{name:>8}" for name in cells), "".join(f"{value:>8}" for value in cells.values())
+def _table(scores: Mapping[str, TrackingScores]) -> Iterator[str]:
+    rules = next(iter(scores.values())).benchmark.value
+    yield f"percent, by the rules of {rules}"
+    yield from _rows({file: {k: f"{v:.2f}" for k, v in of.percentages().items()} for file, of in scores.items()})
+    yield "counts"
+    yield from _rows({file: {k: str(v) for k, v in of.counts().items()} for file, of in scores.items()})
+
+
+def _rows(cells: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """A line of names and one for each file, which is named where there are several."""
+    width = max(map(len, cells)) if len(cells) > 1 else 0
+    yield " " * width + "".join(f"{name:>8}" for name in next(iter(cells.values())))
+    for file, row in cells.items():
+        yield f"{file if width else '':{width}}" + "".join(f"{value:>8}" for value in row.values())

@@ -42,6 +42,17 @@ def test_people_get_a_table(gt: Path) -> None:
     assert lines[4].split()[:4] == ["IDSW", "Frag", "FP", "FN"]
 
 
+def test_several_trackers_stand_one_below_the_other(gt: Path) -> None:
+    other = gt.with_name("other.txt")
+    other.write_text("")
+    first, second = str(gt.with_name("tracks.txt")), str(other)
+    lines = [line.split() for line in run(gt, TRUTH, "--tracks", second).output.splitlines()]
+    rows = [line[:2] for line in lines if line[0] in (first, second)]
+    assert rows == [[first, "100.00"], [second, "0.00"], [first, "0"], [second, "0"]]
+    report = json.loads(run(gt, TRUTH, "--tracks", second, "--json").output)["tracks"]
+    assert [report[name]["HOTA"] for name in (first, second)] == [100, 0]
+
+
 def test_an_empty_file_of_tracks_scores_zero(gt: Path) -> None:
     report = json.loads(run(gt, "", "--json").output)
     assert report["HOTA"] == report["IDF1"] == report["MOTA"] == 0
