@@ -32,23 +32,33 @@ $(VENV)/equipped: $(VENV)/bin/activate $(SOURCES)
 	touch $(VENV)/installed $@
 
 # On a rendered street, or on your own: make demo VIDEO=shop.mp4 DETECTOR=yolox.onnx (or DETECTIONS=det.txt) WEIGHTS=…
-demo: $(VENV)/installed
-	rm -rf demo
-	$(BIN)/reid-export --model $(MODEL) $(if $(WEIGHTS),--weights $(WEIGHTS)) --target openvino --output demo
 ifdef VIDEO
-	$(BIN)/reid-track --input $(VIDEO) $(if $(DETECTIONS),--detections $(DETECTIONS),--detector $(DETECTOR)) \
-		--reid $(ARTIFACT) --tracker tuned.yaml --output demo/tracks --draw
-else
-	$(BIN)/reidkit street --output demo --name street
-	$(BIN)/reid-track --input demo/street --detections demo/street/det/det.txt \
-		--reid none --tracker tuned.yaml --output demo/by-overlap-alone
-	$(BIN)/reid-track --input demo/street --detections demo/street/det/det.txt \
-		--reid $(ARTIFACT) --tracker tuned.yaml --output demo/with-appearance --draw
-	@echo; echo "By overlap alone:"
-	@$(BIN)/reidkit eval --gt demo/street/gt/gt.txt --tracks demo/by-overlap-alone/tracks.txt
-	@echo; echo "With appearance:"
-	@$(BIN)/reidkit eval --gt demo/street/gt/gt.txt --tracks demo/with-appearance/tracks.txt
+ifeq ($(DETECTIONS)$(DETECTOR),)
+$(error name a DETECTOR=network.onnx or DETECTIONS=det.txt for VIDEO=$(VIDEO))
 endif
+SEEN = --input "$(VIDEO)" $(if $(DETECTIONS),--detections "$(DETECTIONS)",--detector "$(DETECTOR)")
+else
+SEEN = --input demo/street --detections demo/street/det/det.txt
+endif
+TRACK = $(BIN)/reid-track $(SEEN) --tracker tuned.yaml
+PICTURE = import sys, cv2; video = cv2.VideoCapture(sys.argv[1]); \
+	video.set(cv2.CAP_PROP_POS_FRAMES, video.get(cv2.CAP_PROP_FRAME_COUNT) // 2); cv2.imwrite(sys.argv[2], video.read()[1])
+
+demo: $(VENV)/installed
+	$(BIN)/reid-export --model $(MODEL) $(if $(WEIGHTS),--weights $(WEIGHTS)) --target openvino --output demo
+ifndef VIDEO
+	rm -rf demo/street
+	$(BIN)/reidkit street --output demo --name street
+endif
+	$(TRACK) --reid none --output demo/by-overlap-alone
+	$(TRACK) --reid $(ARTIFACT) --output demo/with-appearance --draw
+	@$(BIN)/python -c "$(PICTURE)" demo/with-appearance/annotated.mp4 demo/picture.jpg
+ifndef VIDEO
+	@echo
+	@$(BIN)/reidkit eval --gt demo/street/gt/gt.txt \
+		--tracks demo/by-overlap-alone/tracks.txt --tracks demo/with-appearance/tracks.txt
+endif
+	@echo; echo "To look at: demo/with-appearance/annotated.mp4, demo/picture.jpg"
 
 test: $(VENV)/equipped
 	$(BIN)/python -m pytest
