@@ -88,6 +88,8 @@ class MultiCameraTracker:
         self._engine = engine
         self._batcher = batcher
         self._people = people
+        if people is not None:
+            people.remember_for(max(camera.tracker.longest_kept_s for camera in cameras))
 
     def run(self) -> Generator[tuple[int, Frame, Tracks], None, None]:
         """Camera, frame and confirmed tracks, as they come: in order within a camera. Closing it stops all cameras.

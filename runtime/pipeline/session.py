@@ -55,6 +55,8 @@ class TrackingSession:
         self._detect = detect
         self._engine = engine
         self._people, self._camera = people, camera
+        if people is not None:
+            people.remember_for(tracker.longest_kept_s)
         self._at_most = None if engine is None else crops_within(engine, tracker.config.economy_max_ms)
         self._attributes = attributes
         self.total_ms = dict.fromkeys(STAGES if attributes is None else (*STAGES, "attributes"), 0.0)

@@ -56,7 +56,16 @@ class AcrossCameras:
         self._embedding_dim: int | None = None
         self._next_id = 1
         self._next_comparison_s = -float("inf")
+        self._memory_s = max([DEFAULT_REACH_S, *(passage.max_s for passage in self.config.passages)])
         self.joined: dict[int, int] = {}
+
+    def remember_for(self, memory_s: float) -> None:
+        """Forget nobody who was seen within so many seconds, `BotSort.longest_kept_s` of the trackers.
+
+        Without a word, nobody of the last minute, or within the longest of the passages, is forgotten.
+        """
+        with self._lock:
+            self._memory_s = max(self._memory_s, memory_s)
 
     def observe(
         self,
@@ -152,13 +161,11 @@ class AcrossCameras:
         return np.array([x / w, y / w]) if abs(w) > 1e-9 * max(abs(x), abs(y)) else None
 
     def _compare(self, now_s: float) -> None:
-        """Join who is certain, until nobody is."""
-        reach = max((passage.max_s for passage in self.config.passages), default=DEFAULT_REACH_S)
-        waiting = [
-            (identity, person)
-            for identity, person in self._people.items()
-            if person.last_s >= now_s - reach and person.embeddings >= self.config.min_sightings
-        ]
+        """Forget who is long gone and join who is certain, until nobody is."""
+        for identity in [each for each, person in self._people.items() if person.last_s < now_s - self._memory_s]:
+            for sighting in self._people.pop(identity).sightings:
+                del self._owner[sighting.camera, sighting.track]
+        waiting = [each for each in self._people.items() if each[1].embeddings >= self.config.min_sightings]
         means = self._camera_means(person for _, person in waiting)
         while pair := self._certain_pair(waiting, means):
             first, second = pair
@@ -168,9 +175,6 @@ class AcrossCameras:
                 self._owner[sighting.camera, sighting.track] = kept[0]
             self.joined[gone[0]] = kept[0]
             del self._people[gone[0]], waiting[second]
-        for identity in [each for each, person in self._people.items() if person.last_s < now_s - reach]:
-            for sighting in self._people.pop(identity).sightings:
-                del self._owner[sighting.camera, sighting.track]
 
     def _camera_means(self, people: Iterable[_Person]) -> dict[int, NDArray[np.float64]]:
         """What everybody has in common in each camera."""

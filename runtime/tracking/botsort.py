@@ -64,6 +64,11 @@ class BotSort:
         """What appearance decided so far."""
         return self._state.appearance
 
+    @property
+    def longest_kept_s(self) -> float:
+        """Seconds for which whoever is lost may come back under the same id."""
+        return (self._state.longest_kept + 1) / self.config.frame_rate
+
     def reset(self) -> None:
         """Forget everything: the next update is frame 1 and ids start at 1 again."""
         self.stage_ms = {"camera_motion": 0.0, "associate": 0.0}

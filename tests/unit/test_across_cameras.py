@@ -128,6 +128,21 @@ def test_one_person_stands_at_one_place() -> None:
         assert (other[7] == one[1]) == recognised
 
 
+@pytest.mark.parametrize(("kept_s", "hidden_s"), [(0.0, 40.0), (15.0, 40.0), (120.0, 110.0)])
+def test_a_track_keeps_its_id_for_as_long_as_its_tracker_keeps_it(kept_s: float, hidden_s: float) -> None:
+    scene = Scene(AcrossCamerasConfig(interval_s=0.1, passages=(Passage(cameras=(0, 1), overlap=True, max_s=1),)))
+    scene.people.remember_for(kept_s)
+    first = scene.watch(0, 0, {1: 0, 2: 1})
+    scene.watch(0, 2, {2: 1}, seconds=hidden_s)
+    assert scene.watch(0, 2 + hidden_s, {1: 0, 2: 1}) == first
+
+
+def test_who_is_known_well_enough_late_may_still_have_come_in_time() -> None:
+    scene = Scene(AcrossCamerasConfig(interval_s=0.1, passages=(Passage(cameras=(0, 1), max_s=1),), min_sightings=15))
+    first = scene.watch(0, 0, {1: 0, 2: 1, 3: 2})
+    assert scene.watch(1, 2.5, {1: 0})[1] == first[1]
+
+
 def test_people_of_long_ago_cost_nothing() -> None:
     scene = Scene()
     for minute in range(5):

@@ -9,11 +9,12 @@ import pytest
 from small_videos import boxes_at, picture
 from tiny_artifact import tiny_artifact
 
-from reidkit.runtime import BotSort, Camera, CropBatcher, MultiCameraTracker, Tracks
+from reidkit.runtime import BotSort, BotSortConfig, Camera, CropBatcher, MultiCameraTracker, Tracks
 from reidkit.runtime.detectors import Detections
 from reidkit.runtime.engines import Engine, open_artifact
 from reidkit.runtime.errors import InvalidFile, InvalidInput
 from reidkit.runtime.pipeline import TrackingSession
+from reidkit.runtime.tracking.across_cameras import AcrossCameras
 from reidkit.runtime.video.sources import Frame
 
 pytest.importorskip("onnxruntime")
@@ -61,6 +62,29 @@ def test_each_camera_is_tracked_as_if_it_were_alone(engine: Engine) -> None:
         assert batcher.counters.delivered == len(starts) * FRAMES * 3
     assert found == alone
     assert any(tracks for _, tracks in found[0])
+
+
+def slow_frames() -> Iterator[Frame]:
+    """One in ten seconds."""
+    for index in range(1, 15):
+        yield Frame(index, picture(1), 10.0 * index)
+
+
+def hidden_for_100_s(frame: Frame) -> Detections:
+    boxes = np.zeros((0, 4)) if 3 <= frame.index <= 12 else boxes_at(1)
+    return Detections(boxes, np.full(len(boxes), 0.9), np.zeros(len(boxes), np.int64))
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["session", "cameras"])
+def test_whom_a_tracker_keeps_for_minutes_keeps_the_id_among_cameras_too(engine: Engine, together: bool) -> None:
+    tracker, people = BotSort(BotSortConfig(frame_rate=0.1, max_lost_frames=20)), AcrossCameras()
+    if together:
+        camera = Camera(source=slow_frames(), detect=hidden_for_100_s, tracker=tracker)
+        told = [tracks for _, _, tracks in MultiCameraTracker([camera], engine=engine, people=people).run()]
+    else:
+        session = TrackingSession(tracker, hidden_for_100_s, engine=engine, people=people)
+        told = [session.step(frame) for frame in slow_frames()]
+    assert [tracks.ids.tolist() for tracks in told] == 2 * [[1, 2, 3]] + 10 * [[]] + 2 * [[1, 2, 3]]
 
 
 def test_who_stops_listening_stops_the_cameras(engine: Engine) -> None:
