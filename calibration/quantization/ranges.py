@@ -1,12 +1,13 @@
 """What flows through a network, observed once on a set of crops, and of no library's making: one JSON file.
 
 It belongs to one model and one set of crops, by their digests, and holds every observer's verdict, so that a second
-export to whatever target, with whatever observer, looks at no crop again.
+export to whatever target, with whatever observer, looks at no crop again. It is kept in a cache, which may lose it.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from reidkit.runtime.errors import ExportFailure, InvalidFile, InvalidInput, did
 from reidkit.runtime.files import whole_file
 
 SCHEMA_VERSION = 1
+RECIPE = 1
+"""Raised whenever the same crops are looked at otherwise: observers, histograms, what is sampled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,21 +94,16 @@ def observe(network: Network, crops: CalibrationSet) -> Ranges:
 
     Raises:
         ExportFailure: an activation is NaN or infinite; the message names its node.
-        InvalidFile: what the cache holds is damaged, or cannot be written.
     """
     model, digest = network.digest(), crops.digest()
-    cached = cache_folder("ranges", f"{model[:16]}-{digest[:16]}.json")
-    if cached.is_file():
+    cached = cache_folder("ranges", f"{model[:16]}-{digest[:16]}-{RECIPE}.json")
+    with suppress(InvalidFile, OSError):  # what cannot be read is looked at anew
         ranges = Ranges.from_json(cached.read_bytes(), name=str(cached))
         if (ranges.model_sha256, ranges.crops_sha256) == (model, digest):
             return ranges
     ranges = Ranges(model_sha256=model, crops_sha256=digest, crops=len(crops.crops), tensors=_seen(network, crops))
-    try:
+    with suppress(InvalidFile, OSError):  # nothing is lost but time
         ranges.write(cached)
-    except OSError as error:
-        raise InvalidFile(
-            f"cannot write {cached} ({error.strerror})", remedy="XDG_CACHE_HOME names another place"
-        ) from error
     return ranges
 
 

@@ -15,7 +15,9 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="quantising needs the ex
 
 from reidkit.calibration.gates import compare_embeddings  # noqa: E402
 from reidkit.calibration.quantization import CalibrationSet, Layout, Quantizer, Ranges, observe  # noqa: E402
+from reidkit.calibration.quantization import ranges as ranges_module  # noqa: E402
 from reidkit.calibration.quantization.network import Network, open_session  # noqa: E402
+from reidkit.calibration.quantization.observers import OBSERVERS  # noqa: E402
 from reidkit.calibration.quantization.steps import correct_biases, equalize  # noqa: E402
 from reidkit.calibration.quantization.tensorrt_cache import tensorrt_cache  # noqa: E402
 from reidkit.calibration.quantization.writing import EightBits, quantized, quantized_weights  # noqa: E402
@@ -248,6 +250,30 @@ def test_what_was_seen_once_is_not_looked_at_again(crops: CalibrationSet, tmp_pa
     assert observe(Network(network()), crops).tensors["r0"].high == first.tensors["r0"].high + 1
     other = CalibrationSet(crops.crops[:6], "fewer")
     assert observe(Network(network()), other).crops == 6
+
+
+def test_what_was_seen_by_other_observers_is_looked_at_again(
+    crops: CalibrationSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = observe(Network(network()), crops)
+    monkeypatch.setitem(OBSERVERS, "min-max", lambda histogram: 0.5)
+    assert observe(Network(network()), crops) == first
+    monkeypatch.setattr(ranges_module, "RECIPE", ranges_module.RECIPE + 1)
+    assert observe(Network(network()), crops).tensors["r0"].thresholds["min-max"] == 0.5
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "\xff"])
+def test_a_damaged_cache_is_looked_past_and_mended(damage: str, crops: CalibrationSet, tmp_path: Path) -> None:
+    first = observe(Network(network()), crops)
+    (cached,) = (tmp_path / "cache" / "reidkit" / "ranges").iterdir()
+    cached.write_text(damage)
+    assert observe(Network(network()), crops) == first
+    assert Ranges.from_json(cached.read_bytes()) == first
+
+
+def test_a_cache_that_cannot_be_written_costs_time_alone(crops: CalibrationSet, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("not a folder")
+    assert observe(Network(network()), crops).crops == 12
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
