@@ -199,16 +199,28 @@ class BotSort:
     def _camera_motion(
         self, frame: Picture | None, boxes_xyxy: NDArray[np.float64], given: ArrayLike | None
     ) -> Affine | None:
-        if given is None:
-            if isinstance(self._camera, PrecomputedMotion):
-                # It is told the frame: the tracker may have been restored, or given the motion of the frames before.
-                self._camera.frame = self._state.moment.number
-            return None if self._camera is None else self._camera.estimate(frame, boxes_xyxy)
-        affine = number_array(given, "camera_motion")
-        sound = affine.shape == (2, 3) and bool((np.abs(affine) <= _LARGEST_MOTION).all())
-        if not sound or abs(affine[0, 0] * affine[1, 1] - affine[0, 1] * affine[1, 0]) < 1e-6:
-            raise InvalidInput(
-                "camera_motion must be an invertible (2, 3) affine, of factors within ±100 and shifts within "
-                f"±{MAX_COORDINATE:.0e} pixels, found {affine.tolist()}"
-            )
+        affine, camera = None if given is None else _affine(given), self._camera
+        if isinstance(camera, PrecomputedMotion):
+            # It is told the frame: the tracker may have been restored, or given the motion of the frames before.
+            camera.frame = self._state.moment.number
+            return camera.estimate() if affine is None else affine
+        if camera is None:
+            return affine
+        if affine is None:
+            return camera.estimate(frame, boxes_xyxy)
+        if frame is None:
+            camera.reset()
+        else:
+            camera.estimate(frame, boxes_xyxy)  # what it finds next begins at this frame
         return affine
+
+
+def _affine(given: ArrayLike) -> Affine:
+    affine = number_array(given, "camera_motion")
+    sound = affine.shape == (2, 3) and bool((np.abs(affine) <= _LARGEST_MOTION).all())
+    if not sound or abs(affine[0, 0] * affine[1, 1] - affine[0, 1] * affine[1, 0]) < 1e-6:
+        raise InvalidInput(
+            "camera_motion must be an invertible (2, 3) affine, of factors within ±100 and shifts within "
+            f"±{MAX_COORDINATE:.0e} pixels, found {affine.tolist()}"
+        )
+    return affine

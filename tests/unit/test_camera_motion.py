@@ -189,6 +189,23 @@ def test_the_tracker_masks_out_its_detections() -> None:
     np.testing.assert_allclose(tracks.boxes_xyxy[1], moved, atol=0.1)
 
 
+@pytest.mark.parametrize("with_frame", [True, False], ids=["frame", "no frame"])
+@pytest.mark.parametrize("method", LOOKING)
+def test_a_motion_that_is_given_is_not_estimated_once_more(method: str, with_frame: bool) -> None:
+    tracker = BotSort(BotSortConfig(camera_motion=method, with_reid=False))
+    box = np.array([[300.0, 200.0, 340.0, 300.0]])
+    pans = [np.array([[1.0, 0, 6 * step], [0, 1, -4 * step]]) for step in range(4)]
+    for step, pan in enumerate(pans[:2]):
+        tracker.update(box + np.tile(pan[:, 2], 2), [0.9], frame=warped(scene(), pan))
+    given = warped(scene(), pans[2]) if with_frame else None
+    tracker.update([], [], frame=given, camera_motion=PAN)
+    tracker.update([], [], frame=warped(scene(), pans[3]))
+    moved = pans[3] if with_frame else pans[2]  # the first frame after a gap tells no motion
+    found = tracker.update(box + np.tile(moved[:, 2], 2), [0.9], frame=warped(scene(), pans[3]))
+    np.testing.assert_allclose(found.boxes_xyxy, box + np.tile(moved[:, 2], 2), atol=0.3)
+    assert found.ids.tolist() == [1]
+
+
 def test_a_file_gives_its_lines_in_order_and_says_when_it_ends(tmp_path: Path) -> None:
     path = tmp_path / "motion.txt"
     path.write_text("0\t1 0 0 0 1 0\n1\t1 0 5.5 0 1 -2\n")
