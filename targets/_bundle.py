@@ -60,6 +60,7 @@ def build_bundle(path: str | Path, *, output: Path | None = None, again: bool = 
             `output` is no artifact.
         TargetUnavailable: the target cannot build here, or what it builds cannot run here.
         ExportFailure: the library refuses the graph, or the result cannot be written.
+        InvalidFile: nothing can be written there.
         EngineFailure: what was built gives other embeddings than it should; nothing was published.
     """
     manifest, folder = read_artifact(path)

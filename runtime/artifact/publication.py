@@ -18,12 +18,12 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from reidkit.runtime.artifact.digests import MANIFEST_FILE
-from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.errors import InvalidFile, InvalidInput
 
 _SUFFIX = ".reidkit-partial"
 _ASIDE = "old"
@@ -33,7 +33,8 @@ _ASIDE = "old"
 def publication(folder: Path, *, known_by: str = MANIFEST_FILE, kind: str = "an artifact") -> Iterator[Path]:
     """An empty folder to write into, which becomes `folder` when the block ends without an exception.
 
-    One of its kind that has the name already is replaced. After an exception nothing is left behind.
+    One of its kind that has the name already is replaced. After an exception nothing is left behind, nor any folder
+    above that was made for it.
 
     Args:
         folder: to publish.
@@ -42,27 +43,40 @@ def publication(folder: Path, *, known_by: str = MANIFEST_FILE, kind: str = "an 
 
     Raises:
         InvalidInput: `folder` exists and is of no such kind; it is not overwritten.
+        InvalidFile: it cannot be written there.
     """
     folder = folder.absolute()
-    _refuse_foreign(folder, known_by, kind)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
+    expect_replaceable(folder, known_by=known_by, kind=kind)
     with workspace(folder) as own:
         new = own / "new"
-        new.mkdir()
+        with writing(folder):
+            new.mkdir()
         yield new
-        _sync_tree(new)
-        _refuse_foreign(folder, known_by, kind)
-        _rename_in(new, folder, aside=own / _ASIDE)
-        _sync(folder.parent)
+        with writing(folder):
+            _sync_tree(new)
+            expect_replaceable(folder, known_by=known_by, kind=kind)
+            _rename_in(new, folder, aside=own / _ASIDE)
+            _sync(folder.parent)
 
 
-def _refuse_foreign(folder: Path, known_by: str, kind: str) -> None:
-    """Replace its like and empty folders only: a mistyped name must not cost anybody their files."""
-    if not folder.exists() or (folder / known_by).exists():
-        return
-    if not folder.is_dir() or any(folder.iterdir()):
-        raise InvalidInput(f"{folder} exists and is not {kind}", remedy="choose another name or remove it")
+def expect_replaceable(folder: Path, *, known_by: str = MANIFEST_FILE, kind: str = "an artifact") -> None:
+    """Raise `InvalidInput` unless `publication` would make or replace it: a mistyped name must not cost files."""
+    with writing(folder):
+        if not folder.exists() or (folder / known_by).exists():
+            return
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise InvalidInput(f"{folder} exists and is not {kind}", remedy="choose another name or remove it")
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Where the disk refuses what a block writes into `folder`, that is an `InvalidFile` which says so."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidFile(
+            f"cannot write {folder} ({error.strerror or error})", remedy="choose another output folder"
+        ) from error
 
 
 def _rename_in(new: Path, folder: Path, *, aside: Path) -> None:
@@ -77,19 +91,40 @@ def _rename_in(new: Path, folder: Path, *, aside: Path) -> None:
 
 @contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
-    """A locked folder of our own beside `folder`, removed in the end, or by a later one if the process is killed."""
-    while True:
-        own = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=_SUFFIX, dir=folder.parent))
-        lock = _try_lock(own, fcntl.LOCK_SH)
-        if lock is not None and own.exists():
-            break
-        if lock is not None:  # swept by another process in the instant before it was locked
-            os.close(lock)
-    try:
+    """A locked folder of our own beside `folder`, removed in the end, or by a later one if the process is killed.
+
+    Folders above it are made, and those of them removed that nothing was put into. Raises `InvalidFile` where they
+    cannot be made.
+    """
+    folder = folder.absolute()
+    missing = [parent for parent in folder.parents if not parent.exists()]
+    with ExitStack() as stack:
+        stack.callback(_remove_empty, missing)
+        with writing(folder):
+            own, lock = _locked_folder(folder)
+        stack.callback(os.close, lock)
+        stack.callback(_clear, own, folder)
         yield own
-    finally:
-        _clear(own, folder)
-        os.close(lock)
+
+
+def _locked_folder(folder: Path) -> tuple[Path, int]:
+    """A new folder beside `folder`, and the descriptor that holds its lock."""
+    while True:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder.parent)
+        with suppress(FileNotFoundError):  # its maker put nothing into it, and removed it
+            own = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=_SUFFIX, dir=folder.parent))
+            lock = _try_lock(own, fcntl.LOCK_SH)
+            if lock is not None and own.exists():
+                return own, lock
+            if lock is not None:  # swept by another process in the instant before it was locked
+                os.close(lock)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _sweep(parent: Path) -> None:

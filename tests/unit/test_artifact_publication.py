@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import generations
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from generations import generation_in, write_generation
 
 from reidkit.runtime.artifact import publication
-from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.errors import InvalidFile, InvalidInput
 
 
 def names_in(folder: Path) -> list[str]:
@@ -66,6 +68,47 @@ def test_an_exception_leaves_the_older_artifact_and_nothing_else(tmp_path: Path)
         interrupted()
     assert generation_in(tmp_path / "tiny") == 1
     assert names_in(tmp_path) == ["tiny"]
+
+
+def test_folders_made_for_what_was_not_published_do_not_stay(tmp_path: Path) -> None:
+    def fails(folder: Path) -> None:
+        with publication(folder):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fails(tmp_path / "new" / "out" / "tiny")
+    assert names_in(tmp_path) == []
+    (tmp_path / "out").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        fails(tmp_path / "out" / "tiny")
+    assert names_in(tmp_path) == ["out"]
+
+
+def test_a_folder_that_another_takes_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdtemp, failures = tempfile.mkdtemp, []
+
+    def taken_away(**options: Any) -> str:
+        if not failures:
+            options["dir"].rmdir()
+            failures.append(options["dir"])
+        return mkdtemp(**options)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", taken_away)
+    with publication(tmp_path / "out" / "tiny") as new:
+        write_generation(new, 1)
+    assert failures
+    assert generation_in(tmp_path / "out" / "tiny") == 1
+
+
+def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    folder = tmp_path / "notes.txt" / "sub" / "tiny"
+    with (
+        pytest.raises(InvalidFile, match=r"cannot write .*notes.txt/sub/tiny \(Not a directory\)"),
+        publication(folder),
+    ):
+        pytest.fail("refused before anything is written")
+    assert names_in(tmp_path) == ["notes.txt"]
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
@@ -132,9 +175,13 @@ def test_what_the_dead_had_set_aside_is_put_back(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["a.name.with.dots", "other"]
 
 
-@pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")], ids=repr)
+@pytest.mark.parametrize(
+    ("fault", "raised"),
+    [(KeyboardInterrupt(), KeyboardInterrupt), (OSError(errno.ENOSPC, "No space left on device"), InvalidFile)],
+    ids=repr,
+)
 def test_what_was_set_aside_comes_back_if_the_new_one_cannot_move_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, raised: type[BaseException]
 ) -> None:
     with publication(tmp_path / "tiny") as new:
         write_generation(new, 1)
@@ -151,7 +198,7 @@ def test_what_was_set_aside_comes_back_if_the_new_one_cannot_move_in(
             write_generation(new, 2)
             monkeypatch.setattr(Path, "rename", faulty)
 
-    with pytest.raises(type(fault)):
+    with pytest.raises(raised):
         publish()
     assert generation_in(tmp_path / "tiny") == 1
     assert names_in(tmp_path) == ["tiny"]

@@ -24,7 +24,7 @@ from reidkit.runtime.errors import (
     ArtifactUntrusted,
     EngineFailure,
     EngineNotBuilt,
-    ExportFailure,
+    InvalidFile,
     InvalidInput,
     TargetUnavailable,
 )
@@ -153,7 +153,7 @@ def test_an_option_that_the_target_does_not_have_is_refused(tmp_path: Path) -> N
 
 def test_a_place_that_cannot_be_written_to_is_told(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ExportFailure, match="cannot write"):
+    with pytest.raises(InvalidFile, match="cannot write"):
         build_bundle(bundle, output=tmp_path / "file")
 
 
