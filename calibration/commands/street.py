@@ -29,7 +29,9 @@ def _size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, i
 @click.option("--name", help="Of the sequence's folder. Without it street-SEED.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another street.")
 @click.option("--people", type=int, default=10, show_default=True, help="How many walk here, look-alikes included.")
-@click.option("--look-alikes", type=int, default=2, show_default=True, help="How many wear somebody else's clothes.")
+@click.option(
+    "--look-alikes", type=int, help="How many wear somebody else's clothes.  [default: 2, but at most half of --people]"
+)
 @click.option("--frames", type=int, default=300, show_default=True, help="How many to render.")
 @click.option(
     "--size",
@@ -56,7 +58,7 @@ def street(
     name: str | None,
     seed: int,
     people: int,
-    look_alikes: int,
+    look_alikes: int | None,
     frames: int,
     size: tuple[int, int],
     fps: float,
@@ -69,7 +71,7 @@ def street(
     config = StreetConfig(
         seed=seed,
         people=people,
-        look_alikes=look_alikes,
+        look_alikes=min(2, people // 2) if look_alikes is None else look_alikes,
         frames=frames,
         width=size[0],
         height=size[1],

@@ -305,6 +305,12 @@ def test_the_command_writes_a_sequence_and_says_where(tmp_path: Path) -> None:
     assert (result.exit_code, "again/street.mp4" in result.stdout) == (0, True)
 
 
+@pytest.mark.parametrize("people", [1, 2, 3])
+def test_a_few_people_are_rendered_without_more_to_say(people: int, tmp_path: Path) -> None:
+    result = run("--output", tmp_path, "--people", people, "--frames", 2, "--size", "128x96")
+    assert result.exit_code == 0, result.output
+
+
 def test_the_command_explains_what_is_wrong(tmp_path: Path) -> None:
     assert run("--output", tmp_path, "--size", "large").exit_code == 2
     result = run("--output", tmp_path, "--people", 3, "--look-alikes", 2, "--json")
