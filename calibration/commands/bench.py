@@ -13,7 +13,14 @@ import click
 from reidkit.calibration.benchmark.choice import Choice, choose, expect_one_network
 from reidkit.calibration.benchmark.contest import Measured, latencies_of, measure
 from reidkit.runtime.artifact import read_artifact
-from reidkit.runtime.commands.shell import FiniteRange, ProgressLine, ReidkitCommand, json_option, print_json
+from reidkit.runtime.commands.shell import (
+    FiniteRange,
+    ProgressLine,
+    ReidkitCommand,
+    json_option,
+    print_json,
+    refuse_idle,
+)
 from reidkit.runtime.latencies import latencies_file, record_latencies, this_machine
 
 
@@ -59,6 +66,8 @@ def bench(
     """
     if auto:
         expect_one_network([read_artifact(path)[0] for path in artifacts])
+    else:
+        refuse_idle(["people"], "without --auto")
     load = os.getloadavg()[0]
     if load > (os.cpu_count() or 1) / 2:
         click.echo(

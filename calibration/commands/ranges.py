@@ -10,7 +10,7 @@ from reidkit.calibration.quantization import DEFAULT_OBSERVER, OBSERVERS, Calibr
 from reidkit.calibration.quantization.network import Network
 from reidkit.calibration.quantization.tensorrt_cache import tensorrt_cache
 from reidkit.runtime.artifact.folder import read_artifact
-from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json
+from reidkit.runtime.commands.shell import ReidkitCommand, json_option, print_json, refuse_idle
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.files import whole_file
 
@@ -40,6 +40,8 @@ def ranges(artifact: Path, calibration: Path, output: Path, tensorrt: str | None
 
     `reid-export --precision int8` does it by itself; this is for who quantises by other means.
     """
+    if tensorrt is None:
+        refuse_idle(["observer"], "without --tensorrt-cache: the JSON has all observers")
     manifest, folder = read_artifact(artifact)
     graphs = [name for name in manifest.files if name.endswith(".onnx")]
     if manifest.precision.built != "fp32" or not graphs:
