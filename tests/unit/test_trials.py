@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -94,6 +96,13 @@ def test_what_no_target_offers_is_refused() -> None:
     done = CliRunner().invoke(targets, ["osnet_x0_25", "--target", "onnxruntime", "--precision", "bf16"])
     assert done.exit_code == 1
     assert "onnxruntime offer no bf16" in done.stderr
+
+
+def test_without_torch_the_command_says_which_extra_it_needs() -> None:
+    program = "import sys; sys.modules['torch'] = None; from reidkit.export.commands.targets import targets; targets()"
+    done = subprocess.run([sys.executable, "-c", program, "osnet_x0_25"], capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (5, 1), done.stderr
+    assert "pip install 'reidkit[export]'" in done.stderr
 
 
 def test_the_page_has_a_row_for_each_network_and_a_note_for_each_reason() -> None:
