@@ -150,6 +150,13 @@ def test_the_embedded_figures_are_those_of_its_card() -> None:
     assert card["weights"]["sha256"] == sha256_of(path)
 
 
+def test_the_embedded_card_says_what_its_weights_are_for() -> None:
+    path = embedded_weights("osnet_x0_25")
+    say = "a default to try and to start from; distil on your own cameras for production"
+    assert json.loads(path.with_suffix(".card.json").read_text())["intended_use"] == say
+    assert say in path.with_suffix(".card.md").read_text()
+
+
 def test_the_listing_fits_a_terminal_and_tells_every_status(listing: Listing, tmp_path: Path) -> None:
     (tmp_path / "osnet_x1_0_msmt17.pt").write_bytes(b"here")
     text = listing.text()
