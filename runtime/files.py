@@ -22,12 +22,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     A killed process leaves only the temporary (`.NAME.part`), which the next run overwrites. Raises `InvalidFile` if
     the folder cannot be written to or has no room, or if `path` is a folder.
     """
-    if path.is_dir():
-        raise InvalidFile(f"cannot write {path}, which is a folder", remedy="name another output, or remove it")
+    refuse_folder(path)
     temporary = path.with_name(f".{path.name}.part")
     try:
         temporary.touch()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # no path can hold a zero character
         raise _not_written(path, error) from error
     try:
         yield temporary
@@ -40,6 +39,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_folder(path: Path) -> None:
+    """Refuse to write a file where a folder is. Raises `InvalidFile`."""
+    if path.is_dir():
+        raise InvalidFile(f"cannot write {path}, which is a folder", remedy="name another output, or remove it")
 
 
 def expect_place(path: Path, *, option: str) -> None:
@@ -87,5 +92,6 @@ def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
             )
 
 
-def _not_written(path: Path, error: OSError) -> InvalidFile:
-    return InvalidFile(f"cannot write {path} ({error.strerror})", remedy="choose another output folder")
+def _not_written(path: Path, error: OSError | ValueError) -> InvalidFile:
+    reason = getattr(error, "strerror", None) or error
+    return InvalidFile(f"cannot write {path} ({reason})", remedy="choose another output folder")

@@ -74,9 +74,9 @@ def run(
     on_frame: Callable[[Recording], None] = lambda recording: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
-    """Do the job and write its files. They appear when it has ended; after an error there are none.
+    """Do the job and write its files. They appear together when it has ended, in place of an earlier run's.
 
-    Of an earlier run's results in the folder none is left.
+    After an error none of them is new.
 
     Args:
         job: what to do.
@@ -103,14 +103,11 @@ def run(
         session = TrackingSession(tracker, footage.detect, engine=engine, attributes=attributes)
         optional = {VIDEO_FILE: job.draw, ATTRIBUTES_FILE: attributes is not None}
         files = [TRACKS_FILE, *(name for name, wanted in optional.items() if wanted), SUMMARY_FILE]
-        stack.enter_context(results(job.output, files))
-        summary_path = stack.enter_context(whole_file(job.output / SUMMARY_FILE))
-        if attributes is not None:
-            attributes_path = stack.enter_context(whole_file(job.output / ATTRIBUTES_FILE))
+        output = stack.enter_context(results(job.output, files))
         recording = track_video(
             footage.source,
             session,
-            job.output,
+            output,
             frame_rate=footage.frame_rate,
             draw=job.draw,
             max_frames=job.max_frames,
@@ -139,14 +136,15 @@ def run(
             interrupted=recording.interrupted,
         )
         if attributes is not None:
-            write_json(_known(attributes), attributes_path)
-        write_json(summary.to_dict(), summary_path)
+            write_json(_known(attributes), output / ATTRIBUTES_FILE)
+        write_json(summary.to_dict(), output / SUMMARY_FILE)
     return summary
 
 
 def write_json(content: dict[Any, Any], path: Path) -> None:
     """Write a result of which people and programs read."""
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _attributes(job: TrackingJob) -> TrackAttributes | None:

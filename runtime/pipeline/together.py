@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from reidkit.runtime.detectors import open_detector
 from reidkit.runtime.engines import Engine
 from reidkit.runtime.errors import InvalidInput
-from reidkit.runtime.files import whole_file
 from reidkit.runtime.pipeline.alone import write_json
 from reidkit.runtime.pipeline.job import (
     Footage,
@@ -104,8 +103,11 @@ def run_together(
     with ExitStack() as stack:
         footages = _footages(job, stack)
         engine = _engine(job, stack)
-        summary_path = _results(job, stack)
-        cameras = [_camera(number, each, engine, people, stack) for number, each in enumerate(footages)]
+        outputs = _results(job, stack)
+        cameras = [
+            _camera(number, each, engine, people, outputs[each.job.output], stack)
+            for number, each in enumerate(footages)
+        ]
         ahead = [
             (frame.timestamp_s, number, frame) for number, each in enumerate(cameras) if (frame := each.next_frame())
         ]
@@ -133,7 +135,7 @@ def run_together(
             "reid": engine_facts(engine),
             "interrupted": interrupted,
         }
-        write_json(summary, summary_path)
+        write_json(summary, outputs[job.output] / SUMMARY_FILE)
     _remove_other_cameras(job)
     return summary
 
@@ -161,23 +163,23 @@ def _engine(job: CamerasJob, stack: ExitStack) -> Engine:
     return stack.enter_context(engine)
 
 
-def _results(job: CamerasJob, stack: ExitStack) -> Path:
-    """Where to write the summary; all folders of results are the job's."""
+def _results(job: CamerasJob, stack: ExitStack) -> dict[Path, Path]:
+    """Where to write what each folder of results will hold; all are the job's."""
     folders = {job.output: [SUMMARY_FILE]}
     for each in job.cameras:
         folders.setdefault(each.output, []).extend(_files(each))
-    for folder, files in folders.items():
-        stack.enter_context(results(folder, files))
-    return stack.enter_context(whole_file(job.output / SUMMARY_FILE))
+    return {folder: stack.enter_context(results(folder, files)) for folder, files in folders.items()}
 
 
-def _camera(number: int, footage: Footage, engine: Engine, people: AcrossCameras, stack: ExitStack) -> _Camera:
-    """A recording with its tracker and the files that its tracks go into."""
+def _camera(
+    number: int, footage: Footage, engine: Engine, people: AcrossCameras, output: Path, stack: ExitStack
+) -> _Camera:
+    """A recording with its tracker and the files in `output` that its tracks go into."""
     job, frame_rate = footage.job, footage.frame_rate
     config = BotSortConfig.load(job.tracker, frame_rate=frame_rate).resolved(engine.manifest)
     session = TrackingSession(BotSort(config), footage.detect, engine=engine, people=people, camera=number)
-    writer = stack.enter_context(TracksWriter.open(job.output / TRACKS_FILE))
-    sink = stack.enter_context(VideoSink.open(job.output / VIDEO_FILE, frame_rate=frame_rate)) if job.draw else None
+    writer = stack.enter_context(TracksWriter.open(output / TRACKS_FILE))
+    sink = stack.enter_context(VideoSink.open(output / VIDEO_FILE, frame_rate=frame_rate)) if job.draw else None
     return _Camera(footage, frames_at(footage.source, frame_rate), session, writer, sink)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +121,28 @@ def test_a_folder_in_place_of_a_result_is_said_before_the_work(
     (out / name).mkdir(parents=True)
     assert f"{out / name}, which is a folder" in refusal(command(video, detections, out, "--draw"))
     assert names(out) == [name]
+
+
+def test_where_the_last_file_finds_no_room_none_is_new(video: Path, detections: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert command(video, detections, out).exit_code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    nobody = tmp_path / "nobody.txt"
+    nobody.write_text("")
+    limited = (  # tracks of nobody find room in 500 bytes, their summary does not
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500));"
+        "from reidkit.runtime.commands.track import track; track()"
+    )
+    named = ["--input", video, "--detections", nobody, "--reid", "none", "--output", out]
+    done = subprocess.run([sys.executable, "-c", limited, *map(str, named)], capture_output=True, text=True)
+    assert (done.returncode, "cannot write" in done.stderr) == (1, True), done.stderr
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_what_a_killed_run_left_is_gone(video: Path, detections: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    unfinished = out / ".results.part"
+    unfinished.mkdir(parents=True)
+    (unfinished / ".annotated.mp4.part").write_text("half")
+    assert command(video, detections, out).exit_code == 0
+    assert names(out) == ["summary.json", "tracks.txt"]

@@ -375,7 +375,7 @@ def test_a_signal_ends_the_run_and_keeps_what_there_is(tmp_path: Path, number: s
     process = subprocess.Popen(
         [sys.executable, "-c", command, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    partial = output / ".annotated.mp4.part"
+    partial = output / ".results.part" / ".annotated.mp4.part"
     deadline = time.monotonic() + 60
     while not (partial.exists() and partial.stat().st_size > 0) and time.monotonic() < deadline:
         time.sleep(0.05)
