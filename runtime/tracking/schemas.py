@@ -184,7 +184,7 @@ def recognise_schema(mapping: Mapping[str, Any]) -> str:
 
 def _own_keys() -> set[str]:
     """What a file of our own may say."""
-    return {field.name for field in dataclasses.fields(BotSortConfig)} - {"auto"} | _IN_SECONDS.keys()
+    return {field.name for field in dataclasses.fields(BotSortConfig)} - {"auto"} | IN_SECONDS.keys()
 
 
 def _only_of(schema: str) -> set[str]:
@@ -193,7 +193,7 @@ def _only_of(schema: str) -> set[str]:
     return _SCHEMAS[schema].keys.keys() - others - _own_keys()
 
 
-_IN_SECONDS = {
+IN_SECONDS = {
     "max_lost_s": "max_lost_frames",
     "long_term_lost_s": "long_term_lost_frames",
     "economy_refresh_s": "economy_refresh_frames",
@@ -208,7 +208,7 @@ def _native(mapping: Mapping[str, Any], frame_rate: float | None, origins: Origi
     fields = {name: value for name, value in mapping.items() if name not in auto}
     fields["auto"] = check_auto(auto)
     fields["frame_rate"] = rate = _rate(fields.get("frame_rate", 30.0) if frame_rate is None else frame_rate)
-    for key, field in _IN_SECONDS.items():
+    for key, field in IN_SECONDS.items():
         if key in fields:
             if field in fields:
                 raise InvalidConfig(f"{key} and {field} both say how long", remedy="keep one")
