@@ -21,6 +21,8 @@ from reidkit.runtime.artifact.manifest import Preprocessing
 from reidkit.runtime.artifact.preprocessing import parse_preprocessing
 from reidkit.runtime.artifact.strict import Mismatch, build
 from reidkit.runtime.engines import cut
+from reidkit.runtime.engines._cropping import crop_shape
+from reidkit.runtime.engines.onnxruntime import DTYPES
 from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile
 from reidkit.runtime.inference_libraries import import_onnxruntime
 
@@ -81,7 +83,9 @@ class AttributeModel:
         self._path, self._session = path, session
         self._preprocessing = description.preprocessing
         self.outputs = description.outputs
-        self._input = session.get_inputs()[0].name
+        (taken,) = session.get_inputs()
+        self._input = taken.name
+        self._fixed_batch = next((size for size in taken.shape[:1] if isinstance(size, int)), None)
 
     def estimate(self, frame: NDArray[np.uint8], boxes_xyxy: ArrayLike) -> dict[str, Estimate]:
         """Every attribute of boxes in a frame.
@@ -96,19 +100,24 @@ class AttributeModel:
         """
         crops = cut(self._preprocessing, frame, boxes_xyxy, color="bgr")
         wanted = _read_from(self.outputs)
-        chunks = [crops[start : start + _CROPS_AT_ONCE] for start in range(0, len(crops), _CROPS_AT_ONCE)]
+        if not len(crops):
+            return {name: Estimate(np.zeros((0, _width(kind))), np.zeros(0)) for name, kind in self.outputs.items()}
+        count, at_once = len(crops), self._fixed_batch or _CROPS_AT_ONCE
+        if self._fixed_batch:  # the last crop once more, until the last batch is full
+            crops = np.concatenate([crops, np.repeat(crops[-1:], -count % at_once, axis=0)])
         try:
-            parts = [self._session.run(wanted, {self._input: chunk}) for chunk in chunks]
+            parts = [
+                self._session.run(wanted, {self._input: crops[start : start + at_once]})
+                for start in range(0, len(crops), at_once)
+            ]
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise EngineFailure(f"{self._path} failed: {error}") from error
-        if not parts:
-            return {}
         raw = {name: np.concatenate(each) for name, each in zip(wanted, zip(*parts, strict=True), strict=True)}
-        return {name: self._read(name, kind, raw, len(crops)) for name, kind in self.outputs.items()}
+        read = {name: self._read(name, kind, raw, len(crops)) for name, kind in self.outputs.items()}
+        return {name: Estimate(each.values[:count], each.confidences[:count]) for name, each in read.items()}
 
     def _read(self, name: str, kind: Classes | Value, raw: dict[str, NDArray[Any]], count: int) -> Estimate:
-        width = len(kind.classes) if isinstance(kind, Classes) else 1
-        values = _rows(self._path, name, raw[name], (count, width))
+        values = _rows(self._path, name, raw[name], (count, _width(kind)))
         if isinstance(kind, Classes):
             if kind.softmax:
                 values = np.exp(values - values.max(axis=1, keepdims=True))
@@ -144,7 +153,22 @@ def open_attributes(path: Path, *, threads: int | None = None) -> AttributeModel
         raise InvalidConfig(f"{path} has no output {missing[0]!r}", remedy=f"it has {', '.join(sorted(there))}")
     if len(session.get_inputs()) != 1:
         raise InvalidConfig(f"{path} has {len(session.get_inputs())} inputs", remedy="a model of attributes has one")
+    _expect_crops(path, description.preprocessing, session.get_inputs()[0])
     return AttributeModel(path, description, session)
+
+
+def _expect_crops(path: Path, how: Preprocessing, taken: Any) -> None:
+    """Hold the model's input to its description."""
+    dtype, crop = DTYPES.get(taken.type, taken.type), crop_shape(how)
+    shape = taken.shape or ["N", None, None, None]  # a graph may leave all of it open, or give sizes names
+    fits = len(shape) == 4 and all(
+        size == told or not isinstance(size, int) for size, told in zip(shape[1:], crop, strict=True)
+    )
+    if dtype != how.dtype or not fits:
+        raise InvalidConfig(
+            f"{path} takes {dtype} {taken.shape}, its description says {how.dtype} of (N, {', '.join(map(str, crop))})",
+            remedy=f"correct preprocessing in {path.with_suffix('.yaml').name}",
+        )
 
 
 def _described(path: Path) -> _Description:
@@ -175,6 +199,10 @@ def _kind(raw: object, where: str) -> Classes | Value:
     if isinstance(raw, dict) and "classes" in raw:
         return build(Classes, raw, where)
     return build(Value, raw, where)
+
+
+def _width(kind: Classes | Value) -> int:
+    return len(kind.classes) if isinstance(kind, Classes) else 1
 
 
 def _read_from(outputs: dict[str, Classes | Value]) -> list[str]:

@@ -15,7 +15,7 @@ from reidkit.runtime.engines.engine import EngineBase
 from reidkit.runtime.errors import EngineFailure
 from reidkit.runtime.inference_libraries import import_onnxruntime
 
-_DTYPES = {"tensor(uint8)": "uint8", "tensor(float16)": "float16", "tensor(float)": "float32"}
+DTYPES = {"tensor(uint8)": "uint8", "tensor(float16)": "float16", "tensor(float)": "float32"}
 
 
 class OnnxRuntimeEngine(EngineBase):
@@ -62,11 +62,11 @@ class OnnxRuntimeEngine(EngineBase):
         self._expect_device(found)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._expect_tensors(
-            [(_DTYPES.get(tensor.type, tensor.type), _sizes(tensor.shape)) for tensor in inputs],
+            [(DTYPES.get(tensor.type, tensor.type), _sizes(tensor.shape)) for tensor in inputs],
             [_sizes(tensor.shape) for tensor in outputs],
         )
         self._input, self._output = inputs[0].name, outputs[0].name
-        self._rows = np.empty((self.max_batch, self.embedding_dim), _DTYPES.get(outputs[0].type, "float32"))
+        self._rows = np.empty((self.max_batch, self.embedding_dim), DTYPES.get(outputs[0].type, "float32"))
         self._binding = self._session.io_binding()
         self._bound: tuple[int, int] | None = None  # address and crops of the batch it reads
 

@@ -31,7 +31,14 @@ outputs:
 """
 
 
-def write_model(folder: Path, *, description: str = DESCRIPTION, nan: bool = False) -> Path:
+def write_model(
+    folder: Path,
+    *,
+    description: str = DESCRIPTION,
+    nan: bool = False,
+    crops: tuple[int | str, ...] | None = ("n", 3, 4, 2),
+    kind: int = TensorProto.FLOAT,
+) -> Path:
     """Of a crop's mean in [0, 1]: helmet (1 - mean, mean), age 100 * mean, and that mean as its confidence."""
     constants = {
         "over": np.array([1, 2, 3], np.int64),
@@ -40,7 +47,8 @@ def write_model(folder: Path, *, description: str = DESCRIPTION, nan: bool = Fal
         "axis": np.array([1], np.int64),
     }
     nodes = [
-        helper.make_node("ReduceMean", ["crops", "over"], ["level"], keepdims=0),
+        helper.make_node("Cast", ["crops"], ["levels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["levels", "over"], ["level"], keepdims=0),
         helper.make_node("Mul", ["level", "scale"], ["sure"]),
         helper.make_node("Unsqueeze", ["sure", "axis"], ["age"]),
         helper.make_node("Sub", ["one", "age"], ["other"]),
@@ -49,7 +57,7 @@ def write_model(folder: Path, *, description: str = DESCRIPTION, nan: bool = Fal
     graph = helper.make_graph(
         nodes,
         "helmet",
-        [helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["n", 3, 4, 2])],
+        [helper.make_tensor_value_info("crops", kind, crops)],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("helmet", "age", "sure")],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -84,7 +92,44 @@ def test_estimates_are_the_models(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["helmet"].confidences, [0.8, 0.8], atol=1e-6)
     np.testing.assert_allclose(found["age"].values, [[20], [80]], atol=1e-4)
     np.testing.assert_allclose(found["age"].confidences, [0.2, 0.8], atol=1e-6)
-    assert model.estimate(frame_of(51), np.zeros((0, 4))) == {}
+    nobody = model.estimate(frame_of(51), np.zeros((0, 4)))
+    assert {name: (each.values.shape, each.confidences.shape) for name, each in nobody.items()} == {
+        "helmet": ((0, 2), (0,)),
+        "age": ((0, 1), (0,)),
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4, "n", None])
+def test_a_model_of_any_batch_estimates_any_number_of_people(batch: int | str | None, tmp_path: Path) -> None:
+    model = open_attributes(write_model(tmp_path, crops=batch and (batch, 3, 4, 2)))
+    levels = (51, 204, 102, 0, 255)
+    for count in range(len(levels) + 1):
+        boxes = np.array([[10 * k + 1, 1, 10 * k + 9, 19] for k in range(count)], np.float64).reshape(-1, 4)
+        found = model.estimate(frame_of(*levels), boxes)
+        np.testing.assert_allclose(found["age"].values[:, 0], np.array(levels[:count]) / 2.55, atol=1e-4)
+        assert found["helmet"].values.shape == (count, 2)
+        assert found["age"].confidences.shape == (count,)
+
+
+@pytest.mark.parametrize(
+    ("description", "crops"),
+    [
+        (DESCRIPTION.replace("4x2", "4x3"), ("n", 3, 4, 2)),
+        (DESCRIPTION.replace("4x2", "5x2"), (1, 3, 4, 2)),
+        (DESCRIPTION, ("n", 1, 4, 2)),
+        (DESCRIPTION, ("n", 3, 4, 2, 1)),
+    ],
+)
+def test_a_model_of_other_crops_than_told_is_refused(
+    description: str, crops: tuple[int | str, ...], tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidConfig, match=r"takes float32 \[.*, its description says float32 of \(N, 3, "):
+        open_attributes(write_model(tmp_path, description=description, crops=crops))
+
+
+def test_a_model_of_another_type_than_told_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="takes float16"):
+        open_attributes(write_model(tmp_path, kind=TensorProto.FLOAT16))
 
 
 def test_looks_are_averaged(tmp_path: Path) -> None:
