@@ -195,7 +195,7 @@ def test_a_motion_that_is_given_is_not_estimated_once_more(method: str, with_fra
     tracker = BotSort(BotSortConfig(camera_motion=method, with_reid=False))
     box = np.array([[300.0, 200.0, 340.0, 300.0]])
     pans = [np.array([[1.0, 0, 6 * step], [0, 1, -4 * step]]) for step in range(4)]
-    for step, pan in enumerate(pans[:2]):
+    for pan in pans[:2]:
         tracker.update(box + np.tile(pan[:, 2], 2), [0.9], frame=warped(scene(), pan))
     given = warped(scene(), pans[2]) if with_frame else None
     tracker.update([], [], frame=given, camera_motion=PAN)
