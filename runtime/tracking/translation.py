@@ -11,7 +11,7 @@ from typing import Any
 from reidkit.runtime.errors import InvalidConfig, did_you_mean
 from reidkit.runtime.tracking.auto_thresholds import AUTO
 from reidkit.runtime.tracking.config import BotSortConfig
-from reidkit.runtime.tracking.schemas import convert
+from reidkit.runtime.tracking.schemas import IN_SECONDS, convert
 
 Settings = dict[str, Any]
 
@@ -42,9 +42,13 @@ def translate(config: BotSortConfig, schema: str) -> Translation:
     return Translation(settings, lost)
 
 
+def _fields(config: BotSortConfig) -> Settings:
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+
+
 def _in_effect(config: BotSortConfig) -> Settings:
     """Every field, with what unconfirmed tracks take over from the others filled in."""
-    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    fields = _fields(config)
     for name in ("min_cosine", "appearance_cost_scale"):
         if fields[f"unconfirmed_{name}"] is None:
             fields[f"unconfirmed_{name}"] = fields[name]
@@ -52,12 +56,17 @@ def _in_effect(config: BotSortConfig) -> Settings:
 
 
 def _reidkit(config: BotSortConfig) -> Settings:
+    """What is not as by default, and all that lasts, in seconds: so it lasts as long at another frame rate."""
     defaults = BotSortConfig()
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    besides = {"frame_rate", "auto", *IN_SECONDS.values()}
+    values = {name: value for name, value in _fields(config).items() if name not in besides}
     kept = {name: value for name, value in values.items() if value != getattr(defaults, name)}
-    return {name: value for name, value in kept.items() if name not in ("frame_rate", "auto")} | dict.fromkeys(
-        config.auto, AUTO
-    )
+    seconds = {
+        key: round(getattr(config, name) / config.frame_rate, 6)
+        for key, name in IN_SECONDS.items()
+        if getattr(config, name) or getattr(defaults, name)
+    }
+    return kept | seconds | dict.fromkeys(config.auto, AUTO)
 
 
 def _shared(config: BotSortConfig) -> Settings:

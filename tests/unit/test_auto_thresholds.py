@@ -49,7 +49,7 @@ def test_without_an_artifact_there_is_no_auto() -> None:
     with pytest.raises(InvalidConfig, match="resolved"):
         BotSort(config)
     BotSort(replace(config, with_reid=False))
-    assert translate(config, "reidkit").settings == {"min_cosine": "auto"}
+    assert translate(config, "reidkit").settings == {"max_lost_s": 1.0, "min_cosine": "auto"}
     assert translate(config, "reidkit").lost == {}
     assert any("--artifact" in warning for warning in explain(config).warnings)
 

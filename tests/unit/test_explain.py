@@ -60,6 +60,22 @@ def test_what_is_not_said_to_be_lost_is_kept(schema: str) -> None:
         )
 
 
+@pytest.mark.parametrize("written_at", [10.0, 20.0, 30.0])
+@pytest.mark.parametrize("preset", ["tuned.yaml", "long_term.yaml"])
+def test_what_lasts_seconds_lasts_as_long_at_another_frame_rate(preset: str, written_at: float) -> None:
+    given = BotSortConfig.load(preset, frame_rate=written_at)
+    settings = translate(replace(given, economy_refresh_frames=int(0.5 * written_at)), "reidkit").settings
+    for frame_rate in (10.0, 25.0, 60.0):
+        back = BotSortConfig.from_schema("reidkit", settings, frame_rate=frame_rate)
+        preset_there = BotSortConfig.load(preset, frame_rate=frame_rate)
+        assert back == replace(preset_there, economy_refresh_frames=round(0.5 * frame_rate))
+
+
+def test_no_time_at_all_is_kept_as_such() -> None:
+    config = BotSortConfig(max_lost_frames=0, frame_rate=10)
+    assert translate(config, "reidkit").settings == {"max_lost_s": 0.0}
+
+
 def test_a_buffer_that_another_tool_cannot_count_is_told() -> None:
     config = BotSortConfig(max_lost_frames=31, frame_rate=60)
     assert translate(config, "official").lost == {"max_lost_frames": (31, 32)}
