@@ -1,7 +1,7 @@
 """Every error a reidkit user can meet, in one tree.
 
 A message says what was asked, what was found and what to do. The commands print it on one line and leave with
-the class's `exit_code`: 1 failure, 3 accuracy gate, 4 artifact invalid or untrusted, 5 backend missing.
+the class's `exit_code`: 1 failure, 3 accuracy gate, 4 artifact invalid or untrusted, 5 backend missing, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -138,6 +138,12 @@ class GateFailure(ReidkitError):
     def __init__(self, message: str, *, remedy: str = "", report: Mapping[str, Any] | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.report = dict(report or {})
+
+
+class Interrupted(ReidkitError):
+    """A command was asked to stop before it had anything to show."""
+
+    exit_code = 130
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -21,7 +21,6 @@ from reidkit.calibration.crops.selection import (
 from reidkit.calibration.crops.stored import SHEET_FILE, StoredSet, store
 from reidkit.runtime import open_artifact
 from reidkit.runtime.commands.shell import (
-    INTERRUPTED,
     ProgressLine,
     ReidkitCommand,
     json_option,
@@ -29,9 +28,10 @@ from reidkit.runtime.commands.shell import (
     stop_signals,
 )
 from reidkit.runtime.detectors import open_detector
-from reidkit.runtime.errors import InvalidFile
+from reidkit.runtime.errors import Interrupted, InvalidFile
 
 _path = click.Path(path_type=Path)
+_STOPPED = "interrupted: nothing is written"
 
 
 @click.command("calibrate", cls=ReidkitCommand)
@@ -96,13 +96,15 @@ def calibrate(
                 video, detector=detector, detections=detections, frames=frames, should_stop=stop.is_set
             )
             candidates += _told(line, video, found)
+        if stop.is_set():
+            raise Interrupted(_STOPPED)
         if not candidates:
             raise InvalidFile("nobody was found who could be cut out", remedy="check the detector or its boxes")
         line.write(f"comparing {len(candidates)} crops")
         embeddings = thumbnails(candidates) if artifact is None else _embeddings(candidates, artifact)
         chosen = balanced_choice(candidates, embeddings, count, seed=seed)
         if stop.is_set():
-            raise SystemExit(INTERRUPTED)
+            raise Interrupted(_STOPPED)
         line.write(f"writing {len(chosen)} crops")
         stored = store(
             [candidates[row] for row in chosen],

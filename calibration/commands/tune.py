@@ -14,7 +14,6 @@ from reidkit.calibration.tuning import Tuning, record, tune
 from reidkit.calibration.tuning.recording import pieces_of
 from reidkit.runtime import BotSortConfig, open_artifact
 from reidkit.runtime.commands.shell import (
-    INTERRUPTED,
     FiniteRange,
     ProgressLine,
     ReidkitCommand,
@@ -22,7 +21,7 @@ from reidkit.runtime.commands.shell import (
     print_json,
     stop_signals,
 )
-from reidkit.runtime.errors import GateFailure
+from reidkit.runtime.errors import GateFailure, Interrupted
 from reidkit.runtime.files import expect_place, whole_file
 from reidkit.runtime.tracking.translation import translate
 from reidkit.runtime.video.frame_rate import frame_rate_of
@@ -103,7 +102,7 @@ def tune_settings(
             for source, box_file, truth_file in zip(sources, boxes, labels, strict=True)
         ]
         if stop.is_set():
-            raise SystemExit(INTERRUPTED)
+            raise Interrupted("interrupted before the search: nothing is written")
         pieces = pieces_of(takes, folds)
         in_all = trials * (len(pieces) + 1)
         tuning = tune(
@@ -117,12 +116,11 @@ def tune_settings(
             should_stop=stop.is_set,
         )
     if not tuning.verdict.complete:
-        click.echo(
+        raise Interrupted(
             f"interrupted after {tuning.trials} trials: nothing is written, as what the settings are worth was not "
-            "found out; --minutes ends a search in time",
-            err=True,
+            "found out",
+            remedy="--minutes ends a search in time",
         )
-        raise SystemExit(INTERRUPTED)
     if tuning.verdict.holds:
         with whole_file(output) as temporary:
             temporary.write_text(_file(tuning, sources, tracker), encoding="utf-8")

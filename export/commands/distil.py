@@ -18,6 +18,7 @@ from reidkit.runtime.commands.shell import (
     print_json,
     stop_signals,
 )
+from reidkit.runtime.errors import Interrupted
 
 if TYPE_CHECKING:
     from reidkit.export.distillation import DistillationResult, Report
@@ -126,9 +127,7 @@ def distil(
         try:
             result = run(job, on_report=_progress(line), should_stop=stop.is_set)
         except Stopped:
-            line.write("")
-            click.echo("stopped before there was anything to keep; the teacher's answers are kept", err=True)
-            raise SystemExit(INTERRUPTED) from None
+            raise Interrupted("stopped before there was anything to keep; the teacher's answers are kept") from None
     for path in result.unreadable[:_UNREADABLE_SHOWN]:
         click.echo(f"skipped, no whole image: {path}", err=True)
     if len(result.unreadable) > _UNREADABLE_SHOWN:

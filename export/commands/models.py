@@ -24,14 +24,13 @@ from reidkit.export.catalogue.recommending import (
 from reidkit.export.catalogue.using import Use, use
 from reidkit.export.catalogue.weights_cache import Obtained, Wishes
 from reidkit.runtime.commands.shell import (
-    INTERRUPTED,
     FiniteRange,
     ProgressLine,
     ReidkitCommand,
     json_option,
     print_json,
 )
-from reidkit.runtime.errors import DownloadFailure
+from reidkit.runtime.errors import DownloadFailure, Interrupted
 from reidkit.runtime.latencies import read_latencies
 from reidkit.targets import find_target
 
@@ -223,9 +222,7 @@ def _obtain(
     except DownloadFailure as failure:
         return failure
     except KeyboardInterrupt:
-        line.write("")
-        click.echo("stopped; what has come is kept, the same command goes on with it", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise Interrupted("stopped; what has come is kept, the same command goes on with it") from None
     return None
 
 

@@ -10,7 +10,6 @@ import click
 
 from reidkit.runtime import open_artifact
 from reidkit.runtime.commands.shell import (
-    INTERRUPTED,
     FiniteRange,
     ProgressLine,
     ReidkitCommand,
@@ -19,6 +18,7 @@ from reidkit.runtime.commands.shell import (
     refuse_idle,
     stop_signals,
 )
+from reidkit.runtime.errors import Interrupted
 from reidkit.runtime.files import refuse_overwriting
 from reidkit.runtime.postprocessing import (
     Join,
@@ -156,7 +156,7 @@ def _joined(
         line.write(f"looking at {len(tracklets)} tracks")
         sampled = embed_tracklets(tracklets, video, engine, should_stop=stop.is_set)
         if stop.is_set():
-            raise SystemExit(INTERRUPTED)
+            raise Interrupted("interrupted: nothing is written")
     told = told_frame_rate(sampled.frame_rate, video, fps=fps)
     if told is None:
         raise click.UsageError(f"nothing tells the frame rate of {video}; name --fps")

@@ -17,9 +17,9 @@ from typing import Any, NoReturn, TypeVar
 import click
 from click.core import ParameterSource
 
-from reidkit.runtime.errors import GateFailure, ReidkitError
+from reidkit.runtime.errors import GateFailure, Interrupted, ReidkitError
 
-INTERRUPTED = 130  # exit code of a command that was asked to stop and kept what it had
+INTERRUPTED = Interrupted.exit_code  # also of a command that was asked to stop and kept what it had
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -81,6 +81,8 @@ def errors_told(*, as_json: bool) -> Iterator[None]:
             yield
         except ReidkitError as error:
             _leave(error, as_json=as_json)
+        except KeyboardInterrupt:
+            _leave(Interrupted("interrupted"), as_json=as_json)
         except click.UsageError as error:
             if not as_json:
                 raise
@@ -108,7 +110,8 @@ def _leave(error: ReidkitError, *, as_json: bool) -> NoReturn:
         figures = error.report if isinstance(error, GateFailure) else {}
         _print_error(type(error).__name__, error.message, remedy=error.remedy, **figures)
     else:
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        text = " ".join(str(error).split())
+        click.echo(text if isinstance(error, Interrupted) else f"error: {text}", err=True)
     raise SystemExit(error.exit_code)
 
 

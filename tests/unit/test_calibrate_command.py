@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 
 from reidkit.calibration.commands.calibrate import calibrate  # noqa: E402
 from reidkit.calibration.crops import find_crops  # noqa: E402
-from reidkit.calibration.crops.selection import Candidate, balanced_choice, thumbnails  # noqa: E402
+from reidkit.calibration.crops.selection import Candidate, balanced_choice, candidates_of_video, thumbnails  # noqa: E402
 from reidkit.calibration.street.sequence import write_sequence  # noqa: E402
 from reidkit.calibration.street.street import Street, StreetConfig  # noqa: E402
 from reidkit.runtime.errors import InvalidFile  # noqa: E402
@@ -42,6 +44,21 @@ def test_a_sequence_becomes_a_set_with_a_digest_and_a_sheet(street: Path, tmp_pa
     for path, crop in zip(paths, report["crops"], strict=True):
         assert cv2.imread(str(path)).shape[:2] == (crop["height"], crop["width"])
     assert cv2.imread(str(tmp_path / "a.cal" / "contact-sheet.jpg")).shape == (96, 12 * 48, 3)
+
+
+@pytest.mark.parametrize("people", [True, False], ids=["while comparing", "before anybody was found"])
+def test_ctrl_c_writes_nothing_and_says_so(
+    people: bool, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> Iterator[Candidate]:
+        signal.raise_signal(signal.SIGINT)
+        return candidates_of_video(*arguments, **options) if people else iter(())  # type: ignore[arg-type]
+
+    monkeypatch.setattr("reidkit.calibration.commands.calibrate.candidates_of_video", interrupted)
+    code, output = run("--input", street, "--output", tmp_path / "a.cal", "--json")
+    assert code == 130
+    assert json.loads(output)["error"]["type"] == "Interrupted"
+    assert not (tmp_path / "a.cal").exists()
 
 
 def test_the_same_seed_chooses_the_same(street: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_ctrl_c_in_the_search_writes_nothing(street: Path, tmp_path: Path, monke
     monkeypatch.setattr("reidkit.calibration.commands.tune.tune", interrupted)
     result = run("--input", street, "--reid", "none", "--folds", 2, "--trials", 2, "--output", tmp_path / "gate.yaml")
     assert result.exit_code == 130
-    assert "nothing is written" in result.output
+    assert "nothing is written" in result.stderr
     assert not (tmp_path / "gate.yaml").exists()
 
 
