@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from reidkit.runtime.errors import InvalidFile, InvalidInput
 from reidkit.runtime.pipeline.appearance import in_their_rows
 from reidkit.runtime.tracking import BotSort, BotSortConfig
 from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
+from reidkit.runtime.tracking.schemas import IN_SECONDS
 from reidkit.runtime.video.frame_rate import frame_rate_of, frames_at
 from reidkit.runtime.video.mot_files import MotTable, read_detections, read_tracks
 from reidkit.runtime.video.sources import open_source
@@ -53,12 +54,14 @@ class Take:
         truth: of these frames.
         benchmark: whose rules say which boxes count.
         size: height and width of a frame.
+        frame_rate: frames per second, by which seconds of the settings are frames here.
     """
 
     name: str
     truth: MotTable
     benchmark: Benchmark
     size: tuple[int, int]
+    frame_rate: float
     _moments: tuple[_Moment, ...]
 
     @property
@@ -75,12 +78,13 @@ class Take:
             indices = np.array([moment.index for moment in moments])
             truth = self.truth.pick(np.isin(self.truth.frames, indices))
             if len(truth):
-                pieces.append(Take(f"{self.name} {number}/{parts}", truth, self.benchmark, self.size, moments))
+                name = f"{self.name} {number}/{parts}"
+                pieces.append(replace(self, name=name, truth=truth, _moments=moments))
         return pieces
 
     def scores(self, config: BotSortConfig) -> dict[str, float]:
-        """HOTA, IDF1, MOTA and the others in percent, of a fresh tracker with these settings."""
-        tracker = BotSort(config)
+        """HOTA, IDF1, MOTA and the others in percent, of a fresh tracker with these settings at this frame rate."""
+        tracker = BotSort(_lasting_as_long(config, self.frame_rate))
         frame = np.broadcast_to(np.uint8(0), self.size)  # only its size is looked at; the motion is known
         tracked = []
         for moment in self._moments:
@@ -148,7 +152,7 @@ def record(
             motion = None if camera is None else camera.estimate(frame.image, found.boxes_xyxy)
             moments.append(_Moment(frame.index, frame.timestamp_s, found, embeddings, embedded, motion))
             on_frame(frame.index)
-    return Take(source.stem, labelled, Benchmark.of(labelled), size, tuple(moments))
+    return Take(source.stem, labelled, Benchmark.of(labelled), size, frame_rate, tuple(moments))
 
 
 def pieces_of(takes: Sequence[Take], parts: int) -> list[Take]:
@@ -157,6 +161,12 @@ def pieces_of(takes: Sequence[Take], parts: int) -> list[Take]:
         return list(takes)
     each = -(-parts // len(takes))
     return [piece for take in takes for piece in take.split(each)]
+
+
+def _lasting_as_long(config: BotSortConfig, frame_rate: float) -> BotSortConfig:
+    """The settings for another frame rate: what they count in frames takes as many seconds there."""
+    frames = {name: round(getattr(config, name) * frame_rate / config.frame_rate) for name in IN_SECONDS.values()}
+    return replace(config, frame_rate=frame_rate, **frames)
 
 
 def _named(file: Path | None, source: Path, usual: str, option: str) -> Path:

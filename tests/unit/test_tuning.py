@@ -60,6 +60,16 @@ def test_frames_are_timed_by_who_says_the_frame_rate(street: Path) -> None:
     assert last(street, fps=5) == pytest.approx(59 / 5)
 
 
+def test_seconds_of_the_settings_are_frames_at_each_sequences_own_rate(street: Path) -> None:
+    def lasting(seconds: float, frame_rate: float) -> BotSortConfig:
+        given = {"with_reid": False, "max_lost_s": seconds}
+        return BotSortConfig.from_schema("reidkit", given, frame_rate=frame_rate)
+
+    slow = record(street, detections=None, truth=None, engine=None, config=TOO_STRICT, fps=5)
+    assert [piece.frame_rate for piece in slow.split(2)] == [5, 5]
+    assert slow.scores(lasting(0.4, 15)) == slow.scores(lasting(0.4, 5)) != slow.scores(lasting(1.2, 5))
+
+
 def test_the_command_writes_settings_that_load(street: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.yaml"
     start.write_text("schema: reidkit\nhigh_score: 0.95\nnew_track_score: 0.97\n")
