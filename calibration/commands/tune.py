@@ -19,6 +19,7 @@ from reidkit.runtime.commands.shell import (
     ReidkitCommand,
     json_option,
     print_json,
+    refuse_idle,
     stop_signals,
 )
 from reidkit.runtime.errors import GateFailure, Interrupted
@@ -49,6 +50,7 @@ _path = click.Path(path_type=Path)
 @click.option("--minutes", type=FiniteRange(min=0, min_open=True), help="Time budget.  [default: none]")
 @click.option("--fps", type=FiniteRange(min=0.01, max=10_000), help="Frames per second.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the searches.")
+@click.option("--trust", is_flag=True, help="Run native code in the artifact even if it was built elsewhere.")
 @json_option
 def tune_settings(
     sources: tuple[Path, ...],
@@ -63,6 +65,7 @@ def tune_settings(
     minutes: float | None,
     fps: float | None,
     seed: int,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Search the tracker's settings on labelled sequences of your own, and say what of the gain is to be expected.
@@ -74,6 +77,8 @@ def tune_settings(
     for given, option in ((detections, "--detections"), (truths, "--gt")):
         if given and len(given) != len(sources):
             raise click.UsageError(f"{option} is given {len(given)} times, --input {len(sources)} times")
+    if reid == "none":
+        refuse_idle(["trust"], "with --reid none")
     expect_place(output, option="--output")
     boxes: list[Path | None] = [*detections] or [None] * len(sources)
     labels: list[Path | None] = [*truths] or [None] * len(sources)
@@ -85,7 +90,7 @@ def tune_settings(
     with ExitStack() as stack:
         stop = stack.enter_context(stop_signals())
         line = stack.enter_context(ProgressLine())
-        engine = stack.enter_context(open_artifact(reid)) if config.with_reid else None
+        engine = stack.enter_context(open_artifact(reid, trusted=trust)) if config.with_reid else None
         if engine is not None:
             config = config.resolved(engine.manifest)
         takes = [
@@ -124,15 +129,17 @@ def tune_settings(
     if tuning.verdict.holds:
         with whole_file(output) as temporary:
             temporary.write_text(_file(tuning, sources, tracker), encoding="utf-8")
-    if as_json:
-        print_json(_report(tuning, output))
-    else:
+    report = _report(tuning, output)
+    if not as_json:
         click.echo(_text(tuning, output))
+    elif tuning.verdict.holds:
+        print_json(report)
     if not tuning.verdict.holds:
         raise GateFailure(
             f"no win here: {metric} {tuning.verdict.expected:.2f} is to be expected of tuned settings, "
             f"{tuning.verdict.given:.2f} of those given",
             remedy=f"keep {tracker}, or give more labelled sequences",
+            report=report,
         )
 
 
@@ -140,12 +147,10 @@ def _file(tuning: Tuning, sources: tuple[Path, ...], tracker: str) -> str:
     """The settings with their figures above them."""
     verdict = tuning.verdict
     settings: dict[str, Any] = {"schema": "reidkit", **translate(tuning.config, "reidkit").settings}
-    if (frames := settings.pop("max_lost_frames", None)) is not None:
-        settings["max_lost_s"] = round(frames / tuning.config.frame_rate, 3)
     head = [
         f"Found by `reidkit tune` in {tuning.trials} trials on {', '.join(source.name for source in sources)},",
-        f"beginning with {Path(tracker).name} at {tuning.config.frame_rate:g} frames/s. {tuning.metric}, mean of",
-        f"{len(tuning.pieces)} pieces: {verdict.given:.2f} with those, {verdict.found:.2f} with these; to be expected",
+        f"beginning with {Path(tracker).name}. {tuning.metric}, mean of {len(tuning.pieces)} pieces:",
+        f"{verdict.given:.2f} with those, {verdict.found:.2f} with these; to be expected",
         f"elsewhere, by cross-validation: {verdict.expected:.2f}.",
     ]
     return "".join(f"# {text}\n" for text in head) + yaml.safe_dump(settings, sort_keys=False)

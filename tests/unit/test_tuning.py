@@ -85,10 +85,28 @@ def test_the_command_writes_settings_that_load(street: Path, tmp_path: Path) -> 
 
 def test_no_win_is_said_and_nothing_written(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "SEARCHED", {"match_cost": search.Range(0.01, 0.02)})
-    result = run("--input", street, "--reid", "none", "--folds", 2, "--trials", 2, "--output", tmp_path / "gate.yaml")
+    given = ["--input", street, "--reid", "none", "--folds", 2, "--trials", 2, "--output", tmp_path / "gate.yaml"]
+    result = run(*given)
     assert result.exit_code == 3
     assert "no win here" in result.output
     assert not (tmp_path / "gate.yaml").exists()
+    as_json = run(*given, "--json")
+    answer = json.loads(as_json.stdout)
+    assert (as_json.exit_code, answer["error"]["type"], answer["output"]) == (3, "GateFailure", None)
+    assert answer["expected"] <= answer["given"]
+
+
+def test_native_code_from_elsewhere_runs_only_when_trusted(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reidkit.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "runs_native_code", True)
+    monkeypatch.setattr(search, "SEARCHED", {"match_cost": search.Range(0.01, 0.02)})
+    given = ["--input", street, "--reid", tiny_artifact(tmp_path, vouched=False), "--folds", 2, "--trials", 1]
+    refused = run(*given, "--output", tmp_path / "gate.yaml")
+    assert (refused.exit_code, "--trust" in refused.stderr) == (4, True)
+    assert "no win here" in run(*given, "--output", tmp_path / "gate.yaml", "--trust").stderr
 
 
 def test_a_search_that_is_broken_off_promises_nothing(street: Path) -> None:
