@@ -25,6 +25,7 @@ from reidkit.runtime.commands.shell import (
     ReidkitCommand,
     json_option,
     print_json,
+    refuse_idle,
     stop_signals,
 )
 from reidkit.runtime.detectors import open_detector
@@ -59,6 +60,7 @@ _STOPPED = "interrupted: nothing is written"
     "--frames", type=click.IntRange(min=1), default=300, show_default=True, help="Frames of a video to look at."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides between equals.")
+@click.option("--trust", is_flag=True, help="Run native code in the artifact even if it was built elsewhere.")
 @json_option
 def calibrate(
     videos: tuple[Path, ...],
@@ -70,6 +72,7 @@ def calibrate(
     artifact: Path | None,
     frames: int,
     seed: int,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Choose the crops that stand for your camera: unlike each other, from all its hours, distances and lights.
@@ -81,6 +84,12 @@ def calibrate(
         raise click.UsageError("name --input or --crops")
     if detections is not None and len(videos) != 1:
         raise click.UsageError("--detections goes with one --input")
+    if artifact is None:
+        refuse_idle(["trust"], "without --reid")
+    if not videos:
+        refuse_idle(["detector_file", "frames"], "without --input")
+    elif detections is not None:
+        refuse_idle(["detector_file"], "beside --detections")
     candidates: list[Candidate] = []
     with ExitStack() as stack:
         stop = stack.enter_context(stop_signals())
@@ -101,7 +110,7 @@ def calibrate(
         if not candidates:
             raise InvalidFile("nobody was found who could be cut out", remedy="check the detector or its boxes")
         line.write(f"comparing {len(candidates)} crops")
-        embeddings = thumbnails(candidates) if artifact is None else _embeddings(candidates, artifact)
+        embeddings = thumbnails(candidates) if artifact is None else _embeddings(candidates, artifact, trusted=trust)
         chosen = balanced_choice(candidates, embeddings, count, seed=seed)
         if stop.is_set():
             raise Interrupted(_STOPPED)
@@ -124,9 +133,9 @@ def _told(line: ProgressLine, source: Path, candidates: Iterator[Candidate]) -> 
     return candidates
 
 
-def _embeddings(candidates: list[Candidate], artifact: Path) -> NDArray[np.float32]:
+def _embeddings(candidates: list[Candidate], artifact: Path, *, trusted: bool) -> NDArray[np.float32]:
     """(N, D) float32, as the artifact sees them."""
-    with open_artifact(artifact) as engine:
+    with open_artifact(artifact, trusted=trusted) as engine:
         wholes = [np.array([[0, 0, *candidate.image.shape[1::-1]]], np.float64) for candidate in candidates]
         rows = [engine.embed_crops(each.image, whole) for each, whole in zip(candidates, wholes, strict=True)]
     return np.concatenate(rows)

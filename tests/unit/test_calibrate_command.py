@@ -110,6 +110,21 @@ def test_a_folder_of_crops_is_a_source_too(street: Path, tmp_path: Path) -> None
     assert json.loads(output)["candidates"] == {"a.cal": 12}
 
 
+def test_native_code_from_elsewhere_runs_only_when_trusted(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'onnxruntime'")
+    from tiny_artifact import tiny_artifact
+
+    from reidkit.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "runs_native_code", True)
+    given = ["--input", street, "--output", tmp_path / "a.cal", "--reid", tiny_artifact(tmp_path, vouched=False)]
+    code, output = run(*given)
+    assert (code, "--trust" in output) == (4, True)
+    assert run(*given, "--trust")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
