@@ -52,7 +52,7 @@ class SleepingEngine:
     embedding_dim = 512
 
     def __init__(self, engine: Engine, batch_ms: float) -> None:
-        self.manifest, self.batch_memory = engine.manifest, engine.batch_memory
+        self.manifest, self.batch_memory, self.cut = engine.manifest, engine.batch_memory, engine.cut
         self._seconds = batch_ms / 1e3
 
     def embed(self, batch: NDArray[Any], *, out: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -133,13 +133,11 @@ def by_queue(engine: Any, load: Load, seen: Seen, *, batch: int, deadline_ms: fl
     thread.start()
     stack.callback(thread.join)
     stack.callback(stop.set)
-    cutter = stack.enter_context(CropBatcher(engine, synchronous=True))
-    from reidkit.runtime.engines._cropping import cut
 
     def submit(camera: int, frame: NDArray[np.uint8], boxes: NDArray[np.float32]) -> Callable[[], int]:
         done: Queue[None] = Queue()
         queued, begun = 0, monotonic()
-        for crop in cut(cutter._how, frame, boxes, color="bgr"):
+        for crop in engine.cut(frame, boxes):
             if not crops.full():
                 crops.put((begun, crop, done))
                 queued += 1

@@ -55,7 +55,6 @@ class CropBatcher:
         on_full: what a submit does when all buffers are taken: wait (``block``); take the places of this camera's
             oldest crops that still wait, and if there are none do without embeddings (``drop_oldest``); do without at
             once, to track by overlap alone (``iou_only``). What is given up is not valid in its ticket's result.
-        synchronous: no thread; whoever asks a ticket for its result runs the engine. For one camera, on one thread.
 
     Raises:
         InvalidInput: a number is out of range or `on_full` is unknown.
@@ -74,7 +73,6 @@ class CropBatcher:
         deadline_ms: float = 5.0,
         patience_ms: float = 5.0,
         on_full: OnFull = "block",
-        synchronous: bool = False,
     ) -> None:
         sizes = 1 <= buffers <= _MOST_BUFFERS and 1 <= batch <= _MOST_ROWS
         if not sizes or not 0 <= deadline_ms < 1e6 or not 0 <= patience_ms < 1e6:
@@ -89,7 +87,6 @@ class CropBatcher:
         self._how = engine.manifest.preprocessing
         self._deadline_ns = int(deadline_ms * _MS)
         self._on_full = on_full
-        self._synchronous = synchronous
         self._memory: list[NDArray[Any]] = [engine.batch_memory(batch) for _ in range(buffers)]
         self._ring = BatchRing(buffers, batch, int(patience_ms * _MS))
         answers = np.empty((batch, engine.embedding_dim), np.float32)
@@ -118,7 +115,7 @@ class CropBatcher:
             raise InvalidInput(f"camera={camera!r}", remedy=f"number cameras from 0 to {_MOST_CAMERAS - 1}")
         deadline_ns = monotonic_ns() + self._deadline_ns
         number = self._ring.issue()
-        ticket = Ticket(len(boxes), self._engine.embedding_dim, number=number, help_out=self._help_out)
+        ticket = Ticket(len(boxes), self._engine.embedding_dim, number=number, batcher=self)
         if len(boxes):
             self._service.tickets[number] = ticket
         done = 0
@@ -156,11 +153,8 @@ class CropBatcher:
             timeout: seconds to wait for crops that are being cut; after that they are void.
         """
         self._ring.close(monotonic_ns() + int(timeout * 1e9))
-        if self._synchronous:
-            self._service.serve()
-        else:
-            self._thread.join()
-            self._finalizer.detach()
+        self._thread.join()
+        self._finalizer.detach()
 
     def restart(self) -> None:
         """Take submits again after `close`."""
@@ -177,8 +171,6 @@ class CropBatcher:
         self.close()
 
     def _start(self) -> None:
-        if self._synchronous:
-            return
         # A daemon, so that who forgets to close can still leave: the finalizer ends it before threads are cut off.
         self._thread = Thread(target=self._service.serve, name=f"embed {self._engine.manifest.name}", daemon=True)
         self._thread.start()
@@ -190,13 +182,9 @@ class CropBatcher:
         while rows is None:
             if self._ring.is_closed():
                 raise EngineFailure("the batcher is closed", remedy="restart it, or submit earlier")
-            if self._synchronous:
-                if (sealed := self._ring.seal()) is None:
-                    return None
-                self._service.run(*sealed)
-            elif self._on_full == "drop_oldest":
+            if self._on_full == "drop_oldest":
                 return self._places_of_oldest(number, camera, wanted)
-            elif self._on_full == "iou_only":
+            if self._on_full == "iou_only":
                 return None
             rows = self._ring.reserve_by(wanted, monotonic_ns() + _SIGNAL_CHECK_NS)
         return rows
@@ -211,11 +199,6 @@ class CropBatcher:
     def _void(self, owners: list[tuple[int, int]]) -> None:
         for number, index in owners:
             self._service.void(number, slice(index, index + 1))
-
-    def _help_out(self, ticket: Ticket) -> None:
-        """Without a thread, who waits for a ticket runs the engine."""
-        while self._synchronous and not ticket.done() and (sealed := self._ring.seal()) is not None:
-            self._service.run(*sealed)
 
 
 def _end(ring: BatchRing, thread: Thread) -> None:

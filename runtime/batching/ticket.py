@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ class Ticket:
     Made by a batcher. Of its lock only the ticket's own threads know: cameras never wait for one another in it.
     """
 
-    def __init__(self, rows: int, dim: int, *, number: int, help_out: Callable[[Ticket], None]) -> None:
+    def __init__(self, rows: int, dim: int, *, number: int, batcher: object) -> None:
         self.number = number
+        self._batcher = batcher  # which does not end before its tickets are settled
         self._embeddings = Embeddings(np.zeros((rows, dim), np.float32), np.zeros(rows, np.bool_))
         self._unsettled = rows
         self._error: BaseException | None = None
         self._lock = Lock()
-        self._help_out = help_out
         self._future: Future[Embeddings] = Future()
         self._future.set_running_or_notify_cancel()  # an awaiter that is cancelled takes nothing from the others
         if rows == 0:
@@ -55,7 +55,6 @@ class Ticket:
             TimeoutError: they are not there by then; the ticket stays good.
             ReidkitError: the engine failed on one of these rows; the others' tickets are not concerned.
         """
-        self._help_out(self)
         try:
             return self._future.result(timeout)
         except FutureTimeout as error:
@@ -67,7 +66,6 @@ class Ticket:
 
     def __await__(self) -> Generator[Any, None, Embeddings]:
         """The same as `result`, for asyncio."""
-        self._help_out(self)
         return asyncio.wrap_future(self._future).__await__()
 
     def settle(self, rows: slice, values: NDArray[np.float32] | None) -> bool:

@@ -34,9 +34,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         yield engine
 
 
-@pytest.mark.parametrize("synchronous", [False, True], ids=["thread", "synchronous"])
-def test_a_batchers_embeddings_are_the_engines(engine: Engine, synchronous: bool) -> None:
-    with CropBatcher(engine, batch=4, deadline_ms=1, patience_ms=60_000, synchronous=synchronous) as batcher:
+def test_a_batchers_embeddings_are_the_engines(engine: Engine) -> None:
+    with CropBatcher(engine, batch=4, deadline_ms=1, patience_ms=60_000) as batcher:
         for index in range(1, 6):
             found = batcher.submit(picture(index), boxes_at(index)).result(30)
             assert found.valid.all()

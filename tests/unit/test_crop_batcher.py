@@ -82,10 +82,9 @@ def conserved(batcher: CropBatcher) -> bool:
     return batcher.counters.reserved == batcher.counters.delivered + batcher.counters.voided
 
 
-@pytest.mark.parametrize("synchronous", [False, True], ids=["thread", "synchronous"])
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 23])
-def test_a_submit_gets_its_own_rows_whatever_the_batch(engine: GreyEngine, count: int, synchronous: bool) -> None:
-    with CropBatcher(engine, batch=4, buffers=2, deadline_ms=1, synchronous=synchronous) as batcher:
+def test_a_submit_gets_its_own_rows_whatever_the_batch(engine: GreyEngine, count: int) -> None:
+    with CropBatcher(engine, batch=4, buffers=2, deadline_ms=1) as batcher:
         levels = range(1, count + 1)
         expect(batcher.submit(*grey(*levels)).result(SOON), *levels)
     assert batcher.counters.delivered == count
@@ -122,14 +121,13 @@ def test_a_fixed_size_is_padded_and_counted_as_a_copy() -> None:
         assert batcher.counters.copies == 0
 
 
-@pytest.mark.parametrize("synchronous", [False, True], ids=["thread", "synchronous"])
-def test_the_steady_state_takes_no_memory_for_crops(synchronous: bool) -> None:
+def test_the_steady_state_takes_no_memory_for_crops() -> None:
     height, width = 16 * HEIGHT, 16 * WIDTH  # a crop larger than anything else that a submit makes
     manifest = tiny_manifest(Tiny(), engine="grey", engine_file="none", files={})
     manifest = replace(manifest, preprocessing=replace(manifest.preprocessing, height=height, width=width))
     engine = GreyEngine(manifest, Path(), device="auto", threads=None)
     frame, boxes = grey(*range(1, 5))
-    with CropBatcher(engine, batch=4, deadline_ms=0, synchronous=synchronous) as batcher:
+    with CropBatcher(engine, batch=4, deadline_ms=0) as batcher:
         for _ in range(5):
             batcher.submit(frame, boxes).result(SOON)
         allocations = batcher.counters.allocations
@@ -252,9 +250,8 @@ def test_a_submit_that_waits_hears_of_the_closing(engine: GreyEngine) -> None:
     assert [str(error) for error in errors] == ["the batcher is closed: restart it, or submit earlier"]
 
 
-@pytest.mark.parametrize("synchronous", [False, True], ids=["thread", "synchronous"])
-def test_an_engines_error_reaches_whose_rows_they_are(engine: GreyEngine, synchronous: bool) -> None:
-    with CropBatcher(engine, batch=4, deadline_ms=50, synchronous=synchronous) as batcher:
+def test_an_engines_error_reaches_whose_rows_they_are(engine: GreyEngine) -> None:
+    with CropBatcher(engine, batch=4, deadline_ms=50) as batcher:
         good, bad = batcher.submit(*grey(1)), batcher.submit(*grey(2, 3, 250))
         with pytest.raises(NonFiniteEmbedding, match="crops 2") as caught:
             bad.result(SOON)
