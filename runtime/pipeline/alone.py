@@ -81,9 +81,10 @@ def run(
     Args:
         job: what to do.
         on_frame: called after every frame with the state of things.
-        should_stop: asked after every frame; if so, what there is by then is written.
+        should_stop: asked after every frame, and while none comes; if so, what there is by then is written.
 
     Raises:
+        Interrupted: `should_stop` said so before there was a frame.
         ReidkitError: a file, setting or library that the job names is missing or unfit; or an engine failed.
     """
     if (job.detections is None) == (job.detector is None):
@@ -92,7 +93,7 @@ def run(
         detector = None
         if job.detector is not None:
             detector = stack.enter_context(closing(open_detector(job.detector, threads=job.threads)))
-        footage = stack.enter_context(open_footage(job, detector))
+        footage = stack.enter_context(open_footage(job, detector, should_stop=should_stop))
         config = BotSortConfig.load(job.tracker, frame_rate=footage.frame_rate)
         refuse_own_inputs(job, config, job.output)
         engine, config, warnings = appearance_of(job, config)

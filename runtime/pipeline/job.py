@@ -92,12 +92,17 @@ class Footage:
 
 
 @contextmanager
-def open_footage(job: TrackingJob, detector: Detector | None) -> Iterator[Footage]:
+def open_footage(
+    job: TrackingJob, detector: Detector | None, *, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[Footage]:
     """A job's frames and detections for the duration of a `with` block; `detector` is there where the job names one.
+
+    `should_stop` is asked while the input does not open.
 
     Raises:
         InvalidInput: nothing, or more than one thing, tells where people are.
         InvalidFile: a file cannot be read.
+        Interrupted: `should_stop` said so.
     """
     if (job.detections is None) == (detector is None):
         raise InvalidInput(f"{job.input} needs either detections or a detector")
@@ -106,7 +111,7 @@ def open_footage(job: TrackingJob, detector: Detector | None) -> Iterator[Footag
     def detect(frame: Frame) -> Detections:
         return detector.detect(frame.image) if detector is not None else given.get(frame.index, Detections.none())
 
-    with closing(open_source(job.input)) as source:
+    with closing(open_source(job.input, should_stop=should_stop)) as source:
         frame_rate, origin = frame_rate_of(source, job.input, fps=job.fps, detections=job.detections)
         yield Footage(job, source, frame_rate, origin, given, detect)
 

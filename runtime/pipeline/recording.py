@@ -64,7 +64,7 @@ def track_video(
         draw: also write the annotated video.
         max_frames: stop after so many.
         on_frame: called after every frame.
-        should_stop: asked after every frame.
+        should_stop: asked after every frame, and while none comes.
     """
     recording = Recording()
     started = perf_counter()
@@ -72,7 +72,8 @@ def track_video(
         writer = stack.enter_context(TracksWriter.open(output / TRACKS_FILE))
         painter = Painter(frame_rate=frame_rate) if draw else None
         sink = stack.enter_context(VideoSink.open(output / VIDEO_FILE, frame_rate=frame_rate)) if draw else None
-        frames = stack.enter_context(closing(read_ahead(frames_at(source, frame_rate))))
+        ahead = read_ahead(frames_at(source, frame_rate), should_stop=should_stop)
+        frames = stack.enter_context(closing(ahead))
         for frame, decode_ms in islice(frames, max_frames):
             session.total_ms["decode"] += decode_ms
             tracks = session.step(frame)
@@ -89,7 +90,7 @@ def track_video(
             recording.seconds = perf_counter() - started
             on_frame(recording)
             if should_stop():
-                recording.interrupted = True
                 break
+        recording.interrupted = should_stop()
     recording.seconds = perf_counter() - started
     return recording

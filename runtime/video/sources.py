@@ -7,8 +7,8 @@ further: what decoders make up behind it looks like pictures and is none. `Sourc
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import wait
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.runtime.errors import InvalidFile, MissingDependency
+from reidkit.runtime.errors import Interrupted, InvalidFile, MissingDependency
+from reidkit.runtime.video.background import comes, in_background
 from reidkit.runtime.video.sequence_info import FILE_NAME, read_image_folder
 
 _IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
@@ -27,6 +28,7 @@ _VIDEO_SUFFIXES = frozenset((".264", ".avi", ".mkv", ".mov", ".mp4", ".webm"))
 _TEXT_CODECS = frozenset(("ansi", "bintext", "idf", "xbin"))  # FFmpeg renders text files as video
 _ASSUMED_RATE = 30.0
 _STREAM_TIMEOUT_S = 10.0
+_LEAVE_S = 1.0  # so long a frame that nobody wants any more is waited for
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,15 +65,27 @@ class Source(Protocol):
         """Give back what decoding holds."""
 
 
-def open_source(location: str | Path) -> Source:
+def open_source(location: str | Path, *, should_stop: Callable[[], bool] = lambda: False) -> Source:
     """Whatever `location` names: a video file, a URL, a folder of images, or a folder with a `seqinfo.ini`.
 
     A sequence without its folder of images may hold one video instead.
 
+    Args:
+        location: what to read.
+        should_stop: asked while nothing comes, as of a pipe that nobody writes into.
+
     Raises:
         InvalidFile: nothing is there, or not a single frame can be decoded.
+        Interrupted: `should_stop` said so before there was a frame.
         MissingDependency: PyAV is not installed.
     """
+    opening = in_background(lambda: _open_source(location), name="open")
+    if not comes(opening, should_stop):
+        raise Interrupted(f"{location} was not opened: interrupted")
+    return opening.result()
+
+
+def _open_source(location: str | Path) -> Source:
     path = local_path(location)
     if path is None:
         return VideoSource(str(location), is_stream=True)
@@ -101,8 +115,13 @@ def local_path(location: str | Path) -> Path | None:
     return videos[0]
 
 
-def read_ahead(source: Iterable[Frame]) -> Generator[tuple[Frame, float], None, None]:
-    """The frames and the milliseconds each took to decode; the next one is decoded while the caller works."""
+def read_ahead(
+    source: Iterable[Frame], *, should_stop: Callable[[], bool] = lambda: False
+) -> Generator[tuple[Frame, float], None, None]:
+    """The frames and the milliseconds each took to decode; the next one is decoded while the caller works.
+
+    They end where `should_stop` says so while one is waited for that does not come, as from a pipe that has stalled.
+    """
     frames = iter(source)
 
     def decode() -> tuple[Frame | None, float]:
@@ -110,14 +129,16 @@ def read_ahead(source: Iterable[Frame]) -> Generator[tuple[Frame, float], None, 
         frame = next(frames, None)
         return frame, (perf_counter() - started) * 1e3
 
-    with ThreadPoolExecutor(1, thread_name_prefix="decode") as worker:
-        pending = worker.submit(decode)
-        while True:
-            frame, milliseconds = pending.result()
-            if frame is None:
-                return
-            pending = worker.submit(decode)
+    frame, milliseconds = decode()
+    while frame is not None:
+        following = in_background(decode, name="decode")
+        try:
             yield frame, milliseconds
+            if not comes(following, should_stop):
+                return
+        finally:
+            wait([following], timeout=_LEAVE_S)
+        frame, milliseconds = following.result()
 
 
 class VideoSource:
@@ -154,8 +175,11 @@ class VideoSource:
             self.warning = f"{self._name} announces {self.frame_count} frames, {index} could be read"
 
     def close(self) -> None:
-        """Close the file."""
-        self._pictures.close()
+        """Close the file; if a thread is still waiting for the next picture, the file closes when that thread ends."""
+        try:
+            self._pictures.close()
+        except ValueError:  # the generator is running there
+            return
         self._container.close()
 
     def _decode(self) -> Generator[Any, None, None]:

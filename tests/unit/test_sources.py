@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 from small_videos import picture, write_video
 
-from reidkit.runtime.errors import InvalidFile
+from reidkit.runtime.errors import Interrupted, InvalidFile
 from reidkit.runtime.video.frame_rate import frame_rate_of, frames_at
 from reidkit.runtime.video.sequence_info import find_sequence_info, read_sequence_info
 from reidkit.runtime.video.sources import Frame, open_source, read_ahead
@@ -297,6 +300,28 @@ def test_reading_ahead_stops_when_its_reader_does(tmp_path: Path) -> None:
     source.close()
     assert first.index == 1
     assert milliseconds > 0
+
+
+def test_a_source_that_has_stalled_is_left_to_itself() -> None:
+    goes_on = Event()
+
+    def stalled() -> Iterator[Frame]:
+        yield Frame(1, IMAGES[0], 0.0)
+        goes_on.wait()
+
+    stop = Event()
+    frames = read_ahead(stalled(), should_stop=stop.is_set)
+    assert next(frames)[0].index == 1
+    stop.set()
+    assert list(frames) == []
+    goes_on.set()
+
+
+def test_what_does_not_open_is_waited_for_no_longer_than_wanted(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Interrupted):
+        open_source(tmp_path / "pipe", should_stop=lambda: True)
+    os.close(os.open(tmp_path / "pipe", os.O_RDWR))  # whoever waits for a writer has met one
 
 
 def test_an_error_while_decoding_ahead_reaches_the_reader(tmp_path: Path) -> None:

@@ -332,7 +332,14 @@ def test_the_settings_may_name_the_model_and_its_width(
         )
 
     named = summary_of(attempt(f"schema: mivolo\nmodel: {artifact}\nembedding_dim: 12\n"), tmp_path / "out")
-    assert named["reid"] == {"artifact": "tiny", "engine": "onnxruntime", "precision": "fp32", "device": "cpu"}
+    assert named["reid"] == {
+        "artifact": "tiny",
+        "engine": "onnxruntime",
+        "precision": "fp32",
+        "device": "cpu",
+        "providers": ["CPUExecutionProvider"],
+        "nodes_by_provider": {},
+    }
     overridden = attempt("schema: mivolo\nmodel: elsewhere\nembedding_dim: 12\n", "--reid", artifact)
     assert summary_of(overridden, tmp_path / "out")["reid"] == named["reid"]
     elsewhere = attempt("schema: mivolo\n", "--reid", artifact, "--device", "abacus")
@@ -389,6 +396,37 @@ def test_a_signal_ends_the_run_and_keeps_what_there_is(tmp_path: Path, number: s
     assert sum(1 for _ in open_source(output / "annotated.mp4")) == summary["frames"]
     assert read_tracks(output / "tracks.txt").frames.max() == summary["frames"]
     assert sorted(path.name for path in output.iterdir()) == ["annotated.mp4", "summary.json", "tracks.txt"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_heard_while_a_pipe_has_stalled(tmp_path: Path, number: signal.Signals) -> None:
+    frames, pipe, output = 60, tmp_path / "pipe", tmp_path / "out"
+    video = write_video(tmp_path / "v.ts", [picture(index) for index in range(frames)], container="mpegts")
+    boxes = write_detections(tmp_path / "det.txt", frames)
+    os.mkfifo(pipe)
+    program = f"""
+from pathlib import Path
+from reidkit.runtime.commands.shell import stop_signals
+from reidkit.runtime.pipeline import TrackingJob, run
+job = TrackingJob(input={str(pipe)!r}, detections=Path({str(boxes)!r}), reid="none", output=Path({str(output)!r}))
+with stop_signals() as stop:
+    run(job, on_frame=lambda seen: print(seen.frames, flush=True), should_stop=stop.is_set)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with pipe.open("wb") as writing:
+        writing.write(video.read_bytes())
+        writing.flush()
+        while int(process.stdout.readline()) < frames - 10:  # the decoder keeps the last ones until more comes
+            continue
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    summary = json.loads((output / "summary.json").read_text())
+    assert summary["interrupted"] is True
+    assert frames - 10 <= summary["frames"] < frames
 
 
 def test_a_bundle_is_built_when_that_is_asked_for(video: Path, detections: Path, tmp_path: Path) -> None:
