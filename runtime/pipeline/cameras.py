@@ -8,10 +8,13 @@ camera 2 ─► detect ─► cut ─┘                    └─► tracker 2 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, Queue
 from threading import Event
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +27,11 @@ from reidkit.runtime.pipeline.appearance import in_their_rows, rows_to_embed
 from reidkit.runtime.pipeline.budget import crops_within
 from reidkit.runtime.tracking import BotSort, Tracks
 from reidkit.runtime.tracking.across_cameras import AcrossCameras
+from reidkit.runtime.video.background import in_background
 from reidkit.runtime.video.sources import Frame
 
 _STOP_CHECK_S = 0.1
+_LEAVE_S = 2.0  # so long a camera that was told to stop is waited for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +99,12 @@ class MultiCameraTracker:
     def run(self) -> Generator[tuple[int, Frame, Tracks], None, None]:
         """Camera, frame and confirmed tracks, as they come: in order within a camera. Closing it stops all cameras.
 
+        A source that has stalled cannot be stopped: its thread is left behind, and ends when the source goes on or
+        the process ends. It takes no part any more.
+
         Raises:
             ReidkitError: a source, a detector, the engine or a tracker of one camera failed; the others are stopped.
+                What they raise that is no `ReidkitError` comes as it is.
         """
         at_most = [crops_within(self._engine, camera.tracker.config.economy_max_ms) for camera in self._cameras]
         batcher = self._batcher or CropBatcher(self._engine)
@@ -106,22 +115,22 @@ class MultiCameraTracker:
             try:
                 for frame, tracks in self._follow(number, batcher, stop, at_most=at_most[number]):
                     results.put((number, frame, tracks))
+                    if stop.is_set():
+                        return
             except BaseException:
                 stop.set()
                 raise
 
-        with ThreadPoolExecutor(len(self._cameras), thread_name_prefix="camera") as pool:
-            running = [pool.submit(follow, number) for number in range(len(self._cameras))]
-            try:
-                yield from _until_done(results, running)
-            finally:
-                stop.set()
-                for _ in _until_done(results, running):
-                    continue
-                if self._batcher is None:
-                    batcher.close()
-        for camera in running:
-            camera.result()
+        running = [
+            in_background(partial(follow, number), name=f"camera {number}") for number in range(len(self._cameras))
+        ]
+        try:
+            yield from _until_done(results, running)
+        finally:
+            stop.set()
+            _leave(results, running)
+            if self._batcher is None:
+                batcher.close()
 
     def _follow(
         self, number: int, batcher: CropBatcher, stop: Event, *, at_most: int | None
@@ -134,6 +143,8 @@ class MultiCameraTracker:
         camera = self._cameras[number]
         before: _Seen | None = None
         for frame in camera.source:
+            if stop.is_set():
+                return
             detections = camera.detect(frame)
             if before is not None and camera.tracker.config.is_economical:
                 yield before.frame, self._track(number, before)
@@ -142,8 +153,6 @@ class MultiCameraTracker:
             if before is not None:
                 yield before.frame, self._track(number, before)
             before = seen
-            if stop.is_set():
-                return
         if before is not None:
             yield before.frame, self._track(number, before)
 
@@ -176,11 +185,21 @@ class MultiCameraTracker:
 def _until_done(
     results: Queue[tuple[int, Frame, Tracks]], running: Sequence[Future[None]]
 ) -> Generator[tuple[int, Frame, Tracks], None, None]:
-    """What the cameras' threads put, until they have ended and all was taken."""
+    """What the cameras' threads put, until they have ended or one has failed, whose error is raised."""
     while True:
-        ended = all(camera.done() for camera in running)
+        ended = [camera for camera in running if camera.done()]
         try:
-            yield results.get(block=not ended, timeout=None if ended else _STOP_CHECK_S)
+            yield results.get(timeout=_STOP_CHECK_S) if len(ended) < len(running) else results.get_nowait()
         except Empty:
-            if ended:
+            for camera in ended:
+                camera.result()
+            if len(ended) == len(running):
                 return
+
+
+def _leave(results: Queue[tuple[int, Frame, Tracks]], running: Sequence[Future[None]]) -> None:
+    """Take what the cameras' threads still put, which nobody wants, until they have ended or their time is over."""
+    end_s = monotonic() + _LEAVE_S
+    while not all(camera.done() for camera in running) and monotonic() < end_s:
+        with suppress(Empty):
+            results.get(timeout=_STOP_CHECK_S)

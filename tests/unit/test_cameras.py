@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Event
+from threading import enumerate as enumerate_threads
 
 import numpy as np
 import pytest
@@ -103,6 +105,37 @@ def test_an_error_of_one_camera_ends_all(engine: Engine) -> None:
     broken = Camera(source=breaking(), detect=detector(0), tracker=BotSort())
     with pytest.raises(InvalidFile, match="the cable is cut"):
         list(MultiCameraTracker([*cameras(5), broken], engine=engine).run())
+
+
+@pytest.fixture
+def stalled() -> Iterator[Camera]:
+    """A camera whose source gives three frames, then nothing."""
+    goes_on = Event()
+
+    def source() -> Iterator[Frame]:
+        yield from list(frames(5))[:3]
+        goes_on.wait()
+
+    yield Camera(source=source(), detect=detector(5), tracker=BotSort())
+    goes_on.set()
+
+
+def test_an_error_is_told_while_another_camera_has_stalled(engine: Engine, stalled: Camera) -> None:
+    def breaking() -> Iterator[Frame]:
+        yield from frames(0)
+        raise InvalidFile("the cable is cut")
+
+    broken = Camera(source=breaking(), detect=detector(0), tracker=BotSort())
+    with pytest.raises(InvalidFile, match="the cable is cut"):
+        list(MultiCameraTracker([stalled, broken], engine=engine).run())
+
+
+def test_who_stops_listening_is_not_held_up_by_a_stalled_camera(engine: Engine, stalled: Camera) -> None:
+    running = MultiCameraTracker([stalled, *cameras(0)], engine=engine).run()
+    for _ in range(FRAMES):
+        next(running)
+    running.close()
+    assert "camera 0" in [thread.name for thread in enumerate_threads()]
 
 
 def test_cameras_without_a_tracker_each_are_refused(engine: Engine) -> None:
