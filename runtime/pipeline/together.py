@@ -191,7 +191,7 @@ def _write(camera: _Camera) -> None:
     """Write a camera's files."""
     for index, ids, boxes, scores in camera.rows:
         camera.writer.write(index, ids, boxes, scores)
-    if camera.sink is None:
+    if camera.sink is None or not camera.rows:
         return
     drawn = {index: (ids, boxes) for index, ids, boxes, _ in camera.rows}
     painter = Painter(frame_rate=camera.footage.frame_rate)
@@ -200,6 +200,8 @@ def _write(camera: _Camera) -> None:
             if frame.index in drawn:
                 ids, boxes = drawn[frame.index]
                 camera.sink.write(painter.paint(frame.image, frame.index, ids, boxes))
+            if frame.index >= camera.rows[-1][0]:
+                break
 
 
 def _summary(camera: _Camera, *, interrupted: bool) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def embed_tracklets(
         InvalidFile: the video cannot be read, or ends before the tracklets do.
     """
     wanted = _wanted(tracklets, samples)
+    final = max(wanted, default=0)
     found: list[list[NDArray[np.float32]]] = [[] for _ in tracklets]
     source = open_source(video)
     last, size = 0, (0, 0)
@@ -65,10 +66,12 @@ def embed_tracklets(
             if len(seen):
                 for at, embedding in zip(seen, engine.embed_crops(frame.image, boxes[seen]), strict=True):
                     found[rows[at][0]].append(embedding)
+            if last >= final:
+                break
         else:
-            if wanted and last < max(wanted):
+            if last < final:
                 raise InvalidFile(
-                    f"{video} has {last} frames, the tracks go on to frame {max(wanted)}",
+                    f"{video} has {last} frames, the tracks go on to frame {final}",
                     remedy="give the video that was tracked",
                 )
     finally:

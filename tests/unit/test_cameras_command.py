@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,10 @@ from reidkit.calibration.street.overlap import write_views
 from reidkit.calibration.street.street import Street, StreetConfig
 from reidkit.runtime.commands.cameras import cameras
 from reidkit.runtime.files import sole_use
+from reidkit.runtime.pipeline import together
 from reidkit.runtime.tracking.across_cameras import AcrossCamerasConfig
 from reidkit.runtime.video.mot_files import read_tracks
+from reidkit.runtime.video.sources import Frame, open_source
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,26 @@ def test_every_camera_gets_its_tracks(views: Path, artifact: Path, tmp_path: Pat
     assert [len(each) for each in tracks] == [each["boxes"] for each in summary["cameras"]]
     assert summary["people"] == len(np.unique(np.concatenate([each.ids for each in tracks])))
     assert all((tmp_path / "out" / str(camera) / "annotated.mp4").stat().st_size for camera in (0, 1))
+
+
+def test_what_was_not_tracked_is_not_read_to_be_drawn(
+    views: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def watched(recording: str) -> Iterator[Frame]:
+        with closing(open_source(recording)) as source:
+            for frame in source:
+                read.append(frame.index)
+                yield frame
+
+    monkeypatch.setattr(together, "open_source", watched)
+    result = run(views, artifact, tmp_path / "out", "--draw", "--max-frames", 5)
+    assert result.exit_code == 0, result.output
+    assert read == 2 * [1, 2, 3, 4, 5]
+    for camera in (0, 1):
+        with closing(open_source(tmp_path / "out" / str(camera) / "annotated.mp4")) as drawn:
+            assert len(list(drawn)) == 5
 
 
 def test_the_same_recordings_give_the_same_ids(views: Path, artifact: Path, tmp_path: Path) -> None:

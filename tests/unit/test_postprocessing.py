@@ -10,14 +10,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reidkit.runtime.commands.postprocess import postprocess
+from reidkit.runtime.engines import open_artifact
+from reidkit.runtime.errors import InvalidFile
 from reidkit.runtime.postprocessing import (
     JoinSettings,
     Tracklet,
+    embed_tracklets,
     fill_gaps,
     join_tracklets,
     read_tracklets,
     write_tracklets,
 )
+from reidkit.runtime.postprocessing.sampling import Sampled
 
 SETTINGS = JoinSettings(min_cosine=0.7)
 SIZE = (640, 480)
@@ -152,6 +156,29 @@ def test_native_code_from_elsewhere_runs_only_when_trusted(tmp_path: Path, monke
     assert (refused.exit_code, "--trust" in refused.stderr) == (4, True)
     assert not (tmp_path / "out.txt").exists()
     assert invoke(*named, "--trust").exit_code == 0
+
+
+def test_a_video_is_read_as_far_as_there_are_tracks(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'onnxruntime'")
+    from small_videos import boxes_at, picture, write_video
+    from tiny_artifact import tiny_artifact
+
+    video = write_video(tmp_path / "v.mp4", [picture(index) for index in range(1, 9)])
+    boxes = np.stack([boxes_at(index)[0] for index in range(1, 11)])
+    read: list[int] = []
+    with open_artifact(tiny_artifact(tmp_path)) as engine:
+
+        def sampled(length: int) -> Sampled:
+            parts = [Tracklet(1, np.arange(1, length + 1), boxes[:length], np.full(length, 0.9))] if length else []
+            read.clear()
+            return embed_tracklets(parts, video, engine, should_stop=lambda: bool(read.append(1)))
+
+        for length, frames in ((5, 5), (8, 8), (0, 1)):
+            found = sampled(length)
+            assert ([len(each) for each in found.embeddings], found.size) == ([length] if length else [], (160, 120))
+            assert len(read) == frames
+        with pytest.raises(InvalidFile, match="has 8 frames, the tracks go on to frame 10"):
+            sampled(10)
 
 
 def test_half_a_request_is_refused(tmp_path: Path) -> None:
