@@ -19,25 +19,29 @@ from reidkit.runtime.native.frames import YuvFrame
 
 try:
     from reidkit.runtime.native import _native
+
+    # Who may touch which rows of a batch, and whom to tell that they are written: `CropBatcher` is their face.
+    BatchRing = _native.BatchRing
+    CropsWritten = _native.CropsWritten
+
+    # Float32 rows brought to length 1 in place, and whether each has one: what `Engine.embed` ends with.
+    make_unit = _native.make_unit
+
+    # BoT-SORT's frame over a table's memory, and what its two cores share: `BotSort` is their face.
+    TrackerCore = _native.TrackerCore
+    blend_embeddings = _native.blend_embeddings
+    cosines = _native.cosines
+    iou_distance = _native.iou_distance
+    unit_embeddings = _native.unit_embeddings
 except ImportError as error:
     raise ExtensionMissing(
         f"reidkit's compiled extension cannot be loaded ({error})",
         remedy="install a wheel made for this Python and processor, or build it with a C++20 compiler: pip install .",
     ) from error
-
-# Who may touch which rows of a batch, and whom to tell that they are written: `CropBatcher` is their face.
-BatchRing = _native.BatchRing
-CropsWritten = _native.CropsWritten
-
-# Float32 rows brought to length 1 in place, and whether each has one: what `Engine.embed` ends with.
-make_unit = _native.make_unit
-
-# BoT-SORT's frame over a table's memory, and what its two cores share: `BotSort` is their face.
-TrackerCore = _native.TrackerCore
-blend_embeddings = _native.blend_embeddings
-cosines = _native.cosines
-iou_distance = _native.iou_distance
-unit_embeddings = _native.unit_embeddings
+except AttributeError as error:
+    raise ExtensionMissing(
+        f"reidkit's compiled extension is older than this reidkit ({error})", remedy="build it again: pip install ."
+    ) from error
 
 __all__ = [
     "BatchRing",

@@ -57,17 +57,25 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_missing_extension_says_what_to_do():
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        ("None", "reidkit's compiled extension cannot be loaded ("),
+        ("types.ModuleType('_native')", "reidkit's compiled extension is older than this reidkit ("),
+    ],
+    ids=["missing", "older"],
+)
+def test_an_extension_that_does_not_fit_says_what_to_do(there: str, message: str):
     done = run(
-        "import sys\n"
-        "sys.modules['reidkit.runtime.native._native'] = None\n"
+        "import sys, types\n"
+        f"sys.modules['reidkit.runtime.native._native'] = {there}\n"
         "from reidkit.runtime.errors import ReidkitError\n"
         "try:\n"
         "    import reidkit.runtime.native\n"
         "except ReidkitError as error:\n"
         "    print(error.exit_code, error)\n"
     )
-    assert done.stdout.startswith("5 reidkit's compiled extension cannot be loaded ("), done.stderr
+    assert done.stdout.startswith(f"5 {message}"), done.stderr
     assert "pip install ." in done.stdout
 
 
