@@ -303,7 +303,7 @@ def export(
 
 
 def _tell(stage: str) -> None:
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         click.secho(f"  {stage} …", err=True, dim=True)
 
 

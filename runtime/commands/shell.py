@@ -129,9 +129,13 @@ def stop_signals() -> Iterator[Event]:
     """An event that is set by Ctrl-C or a request to terminate; a second one ends the process the usual way."""
     stop = Event()
 
-    def stop_soon(number: int, _: FrameType | None) -> None:
+    def stop_soon(_: int, __: FrameType | None) -> None:
         stop.set()
-        signal.signal(number, before[signal.Signals(number)])
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
@@ -139,8 +143,7 @@ def stop_signals() -> Iterator[Event]:
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
 
 
 class ProgressLine:
@@ -151,7 +154,7 @@ class ProgressLine:
     """
 
     def __init__(self) -> None:
-        self.shows = sys.stderr.isatty()
+        self.shows = sys.stderr is not None and sys.stderr.isatty()  # None where a shell closed it: 2>&-
 
     def __enter__(self) -> ProgressLine:
         return self

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from importlib.metadata import EntryPoint, entry_points
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from reidkit.runtime.commands.shell import ReidkitCommand, json_option
+from reidkit.runtime.commands.shell import ReidkitCommand, json_option, stop_signals
 from reidkit.runtime.errors import Interrupted
 
 COMMANDS = sorted(entry_points(group="reidkit.commands"), key=lambda entry: entry.name)
@@ -43,3 +45,20 @@ def test_ctrl_c_is_told_as_every_end_is(error: Interrupted | None, message: str,
     done = CliRunner().invoke(command, ["--json"])
     assert (done.exit_code, done.stderr) == (130, "")
     assert json.loads(done.stdout) == {"error": {"type": "Interrupted", "message": message, "remedy": remedy}}
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_at_once_whichever_was_the_first(first: signal.Signals) -> None:
+    with stop_signals() as stop:
+        signal.raise_signal(first)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_shell_may_close_the_error_output() -> None:
+    program = "from reidkit.runtime.commands.shell import ProgressLine\nwith ProgressLine() as line: print(line.shows)"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, program], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "False\n")
