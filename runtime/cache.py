@@ -12,11 +12,21 @@ from reidkit.runtime.errors import InvalidFile
 
 
 def cache_folder(*parts: str) -> Path:
-    """`$XDG_CACHE_HOME/reidkit`, else `~/.cache/reidkit`, or a folder in it. It need not exist."""
+    """`$XDG_CACHE_HOME/reidkit`, else `~/.cache/reidkit`, or a folder in it. It need not exist.
+
+    Where the user has no home, as in a container that runs under any number, it is one that cannot be made.
+    """
     home = os.environ.get("XDG_CACHE_HOME", "")
     # The specification has relative paths ignored.
-    base = Path(home) if Path(home).is_absolute() else Path.home() / ".cache"
+    base = Path(home) if Path(home).is_absolute() else _home() / ".cache"
     return base.joinpath("reidkit", *parts)
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # neither HOME nor an entry among the users
+        return Path(os.devnull)
 
 
 def usable(folder: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,11 @@ from tiny_manifest import DIM, Tiny
 
 from reidkit.runtime.artifact import Golden, load_golden, read_artifact, write_golden
 from reidkit.runtime.artifact.manifest import Batch, PrecisionInfo
+from reidkit.runtime.artifact.trust import built_here
+from reidkit.runtime.cache import cache_folder, locked, usable
 from reidkit.runtime.engines import open_artifact
 from reidkit.runtime.engines.onnxruntime import OnnxRuntimeEngine
-from reidkit.runtime.errors import ArtifactInvalid, ArtifactUntrusted, EngineFailure, MissingDependency
+from reidkit.runtime.errors import ArtifactInvalid, ArtifactUntrusted, EngineFailure, InvalidFile, MissingDependency
 
 pytest.importorskip("onnxruntime", reason="needs the extra 'onnxruntime'")
 
@@ -37,6 +40,19 @@ def test_it_opens_under_another_name_and_through_a_link(folder: Path) -> None:
     folder.symlink_to(moved)
     with open_artifact(str(folder)) as engine:
         assert engine.manifest.name == "tiny"
+
+
+def test_a_user_without_a_home_opens_it_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2_000_000_000)  # nobody's number
+    with pytest.raises(RuntimeError):
+        Path.home()
+    with open_artifact(folder) as engine:
+        assert not built_here(engine.manifest)
+    assert usable(cache_folder()) is None
+    with pytest.raises(InvalidFile, match="XDG_CACHE_HOME"), locked(cache_folder("lock")):
+        pass
 
 
 def test_no_folder_no_artifact(tmp_path: Path) -> None:
