@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ class BotSortConfig:
         if value is None and kind.endswith("| None"):
             return
         wanted = kind.removesuffix(" | None")
-        fits = is_number(value) if wanted == "float" else type(value).__name__ == wanted.partition("[")[0]
+        fits = is_number(value) if wanted == "float" else type(value) is getattr(builtins, wanted.partition("[")[0])
         if not fits:
             raise InvalidConfig(f"{name} must be of type {wanted}, found {value!r}")
         if name in _RANGES and not _RANGES[name][0] <= value <= _RANGES[name][1]:  # type: ignore[operator]

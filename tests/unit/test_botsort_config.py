@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -259,3 +260,8 @@ def test_a_file_here_goes_before_the_preset(tmp_path: Path, monkeypatch: pytest.
 def test_a_schema_that_contradicts_the_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="says schema: official"):
         load(tmp_path, "schema: official\n", schema="boxmot")
+
+
+def test_what_cannot_be_saved_is_no_setting() -> None:
+    with pytest.raises(InvalidConfig, match="with_reid must be of type bool"):
+        BotSortConfig(with_reid=np.bool_(True))
