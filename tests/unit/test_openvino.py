@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,11 @@ from tiny_manifest import Tiny
 from reidkit.runtime.artifact import Manifest, load_golden, read_artifact
 from reidkit.runtime.artifact.manifest import Batch, PrecisionInfo
 from reidkit.runtime.cache import cache_folder
-from reidkit.runtime.engines import open_artifact, self_check
+from reidkit.runtime.engines import _compiled, open_artifact, self_check
 from reidkit.runtime.engines import openvino as engine_module
 from reidkit.runtime.engines.openvino import OpenVinoEngine, parts, precision_hint
 from reidkit.runtime.errors import EngineFailure, InvalidInput
-from reidkit.targets import find_target
+from reidkit.targets import Precision, find_target
 from reidkit.targets.target import read_options
 
 pytest.importorskip("openvino", reason="needs the extra 'openvino'")
@@ -76,9 +77,10 @@ def artifact(tmp_path: Path) -> Path:
 
 def test_performance_is_an_option_that_the_artifact_keeps(artifact: Path) -> None:
     target = find_target("openvino")
-    assert read_options(target, {"performance": "throughput"}) == {"performance": "throughput"}
+    batch = Batch(dynamic=True, max=8, buckets=[])
+    assert read_options(target, {"performance": "throughput"}, Precision.FP32, batch) == {"performance": "throughput"}
     with pytest.raises(InvalidInput, match="cannot be 'speed': latency"):
-        read_options(target, {"performance": "speed"})
+        read_options(target, {"performance": "speed"}, Precision.FP32, batch)
 
 
 def test_for_throughput_parts_of_a_batch_are_under_way_at_once(artifact: Path) -> None:
@@ -87,7 +89,7 @@ def test_for_throughput_parts_of_a_batch_are_under_way_at_once(artifact: Path) -
         expected = [engine.embed(CROPS[:count]) for count in range(9)]
     altered(artifact, toolchain={"openvino": "any", "performance": "throughput"})
     with open_artifact(artifact, threads=2) as engine:
-        assert engine.streams == 2  # type: ignore[attr-defined]
+        assert engine.streams == engine.execution["streams"] == 2  # type: ignore[attr-defined]
         for count in range(9):
             np.testing.assert_allclose(engine.embed(CROPS[:count]), expected[count], atol=1e-6)
         assert {(4, 0), (4, 1)} <= engine._requests.keys()  # type: ignore[attr-defined]
@@ -135,6 +137,31 @@ def test_a_damaged_blob_is_compiled_anew(artifact: Path, damage: str) -> None:
         np.testing.assert_array_equal(engine.embed(CROPS), expected)
     assert [path.stat().st_size for path in blobs()] == [len(data) for data in before.values()]
     assert all(path.read_bytes() != b"not a blob" for path in blobs())
+
+
+def test_a_disk_without_room_keeps_nothing_and_is_no_error(tmp_path: Path) -> None:
+    blob = tmp_path / "cache" / "model.blob"
+    blob.parent.mkdir()
+    blob.write_bytes(b"compiled")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        _compiled.record(blob.parent)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert _compiled.sound(blob.parent) == blob.parent
+    assert list(blob.parent.iterdir()) == []
+    blob.write_bytes(b"compiled")
+    _compiled.record(blob.parent)
+    assert _compiled.sound(blob.parent) == blob.parent
+    assert blob.exists()
+
+
+def test_what_cannot_be_looked_at_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "model.blob").write_bytes(b"compiled")
+    (tmp_path / "model.blob.sha256").mkdir()
+    assert _compiled.sound(tmp_path) is None
+    _compiled.record(tmp_path / "gone")
 
 
 @pytest.mark.parametrize("kind", ["a file in its place", "no such place"])
