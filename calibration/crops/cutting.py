@@ -34,6 +34,7 @@ def cut_from_video(
     height: int,
     width: int,
     detector: Detector | None = None,
+    detections: Path | None = None,
     frames: int = FRAMES,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> CropSet:
@@ -43,7 +44,8 @@ def cut_from_video(
         location: video file, folder of images, or a MOTChallenge sequence, whose own ``det/det.txt`` is used.
         height: of each crop.
         width: of each crop.
-        detector: finds the people where there is no ``det/det.txt``.
+        detector: finds the people where no file tells where they are.
+        detections: file of boxes in MOTChallenge's layout.
         frames: most frames to look at.
         should_stop: asked at every frame; what was cut so far is returned.
 
@@ -53,7 +55,8 @@ def cut_from_video(
     """
     cut: list[NDArray[np.uint8]] = []
     names: list[str] = []
-    for sighting in people_in(location, detector=detector, frames=frames, should_stop=should_stop):
+    sightings = people_in(location, detector=detector, detections=detections, frames=frames, should_stop=should_stop)
+    for sighting in sightings:
         crops = np.empty((len(sighting.boxes), 3, height, width), np.uint8)
         cut_crops(sighting.frame.image, sighting.boxes, crops, swap_colors=True, antialias=False)
         cut.append(crops)
@@ -114,7 +117,8 @@ def _detections(location: Path, detector: Detector | None, file: Path | None) ->
         return lambda frame: by_frame.get(frame.index, Detections.none())
     if detector is None:
         raise InvalidInput(
-            f"nothing tells where people are in {location}", remedy="name a --detector or a file of boxes"
+            f"nothing tells where people are in {location}",
+            remedy="name a --detector, or its file of boxes by --detections",
         )
     return lambda frame: detector.detect(frame.image)
 

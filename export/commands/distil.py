@@ -16,6 +16,7 @@ from reidkit.runtime.commands.shell import (
     ReidkitCommand,
     json_option,
     print_json,
+    refuse_idle,
     stop_signals,
 )
 from reidkit.runtime.errors import Interrupted
@@ -48,6 +49,12 @@ _path = click.Path(path_type=Path)
 @click.option(
     "--video", "videos", type=_path, multiple=True, help="Video to cut crops from, or a MOTChallenge sequence."
 )
+@click.option(
+    "--detections",
+    type=_path,
+    multiple=True,
+    help="Its boxes, in MOTChallenge's layout; as often as --video.  [default: det/det.txt]",
+)
 @click.option("--detector", type=_path, help="Detector's .onnx for videos without a det/det.txt.")
 @click.option(
     "--diverse", type=click.IntRange(min=1), default=800, show_default=True, help="Crops to keep of all the videos."
@@ -67,7 +74,12 @@ _path = click.Path(path_type=Path)
     show_default=True,
     help="Share of a folder's images that may be unreadable; they are listed and skipped.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the unfinished training of this output, if there is one.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the unfinished training of this output, if there is one; leave a finished one.",
+)
+@click.option("--trust", is_flag=True, help="Run native code in the teacher even if it was built elsewhere.")
 @json_option
 def distil(
     teacher: Path,
@@ -77,6 +89,7 @@ def distil(
     initial: Path | None,
     folders: tuple[Path, ...],
     videos: tuple[Path, ...],
+    detections: tuple[Path, ...],
     detector: Path | None,
     diverse: int,
     output: Path,
@@ -89,17 +102,29 @@ def distil(
     patience: int,
     unreadable: float,
     resume: bool,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Train a small model to see likeness as a large one does, from crops without labels.
 
     Writes the weights (float16), NAME.card.md and NAME.card.json. NAME.work beside them keeps the teacher's answers and
-    a checkpoint. Ctrl-C ends the training and writes the best weights so far; --resume goes on.
+    a checkpoint. Ctrl-C ends the training and writes the best weights so far; --resume goes on. Weights that are there
+    already are not replaced by those of another training.
     """
     if not folders and not videos:
         raise click.UsageError("name --crops or --video")
     if output.suffix != ".safetensors":
         raise click.UsageError("--output must end in .safetensors")
+    if detections and len(detections) != len(videos):
+        raise click.UsageError(f"--detections is given {len(detections)} times, --video {len(videos)} times")
+    if not videos:
+        refuse_idle(["detector", "diverse"], "without --video")
+    elif detections:
+        refuse_idle(["detector"], "beside --detections")
+    if not folders:
+        refuse_idle(["unreadable"], "without --crops")
+    if teacher.is_file():
+        refuse_idle(["trust"], "unless --teacher is an artifact")
     backbones()  # without torch this says so, before anything below imports it
     if backbones_file is not None:
         use_backbones_of(backbones_file)
@@ -111,10 +136,16 @@ def distil(
     job = DistillationJob(
         teacher=teacher,
         teacher_preprocessing=teacher_preprocessing,
+        trusted=trust,
         student=card,
         initial=initial,
         sources=CropSources(
-            folders=folders, videos=videos, detector=detector, diverse=diverse, unreadable_share=unreadable
+            folders=folders,
+            videos=videos,
+            detections=detections,
+            detector=detector,
+            diverse=diverse,
+            unreadable_share=unreadable,
         ),
         output=output,
         gallery=gallery,
@@ -128,6 +159,8 @@ def distil(
             result = run(job, on_report=_progress(line), should_stop=stop.is_set)
         except Stopped:
             raise Interrupted("stopped before there was anything to keep; the teacher's answers are kept") from None
+    if result.found:
+        click.echo(f"finished before; to train further, give --init {output} and another --output", err=True)
     for path in result.unreadable[:_UNREADABLE_SHOWN]:
         click.echo(f"skipped, no whole image: {path}", err=True)
     if len(result.unreadable) > _UNREADABLE_SHOWN:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reidkit.runtime.artifact.digests import sha256_of
+
 NOT_STATED = "not stated"
 
 
@@ -55,6 +57,17 @@ class DistillationCard:
     def to_dict(self) -> dict[str, Any]:
         """The card as JSON holds it."""
         return asdict(self)
+
+    @staticmethod
+    def beside(weights: Path) -> DistillationCard | None:
+        """The card beside a weights file; None where there is none, or that of other weights."""
+        try:
+            told = json.loads(weights.with_suffix(".card.json").read_bytes())
+            labelled = {who: Retrieval(**figures) for who, figures in told.pop("labelled").items()}
+            card = DistillationCard(**told, labelled=labelled)
+            return card if card.weights["sha256"] == sha256_of(weights) else None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return None
 
     def files(self, weights: Path) -> dict[Path, bytes]:
         """What belongs into ``NAME.card.json`` and ``NAME.card.md`` beside the weights."""

@@ -25,13 +25,15 @@ class CropSources:
     Attributes:
         folders: of images.
         videos: files, or MOTChallenge sequences.
-        detector: network file that finds people in the videos that have no ``det/det.txt``.
+        detections: files of boxes in MOTChallenge's layout, one a video in their order; empty: each ``det/det.txt``.
+        detector: network file that finds people in the videos that have neither.
         diverse: how many crops to keep of all videos together.
         unreadable_share: share of a folder's images that may be unreadable.
     """
 
     folders: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
+    detections: tuple[Path, ...] = ()
     detector: Path | None = None
     diverse: int = 800
     unreadable_share: float = 0.01
@@ -66,12 +68,15 @@ def collect(
         for folder in sources.folders
     ]
     if sources.videos:
+        files = sources.detections or (None,) * len(sources.videos)
         detector = open_detector(sources.detector) if sources.detector else None
         try:
             cut = CropSet.join(
                 [
-                    cut_from_video(video, height=height, width=width, detector=detector, should_stop=should_stop)
-                    for video in sources.videos
+                    cut_from_video(
+                        video, height=height, width=width, detector=detector, detections=boxes, should_stop=should_stop
+                    )
+                    for video, boxes in zip(sources.videos, files, strict=True)
                 ]
             )
         finally:

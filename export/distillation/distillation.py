@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from math import isfinite
@@ -33,14 +34,15 @@ from reidkit.export.distillation.collection import CropSources, collect
 from reidkit.export.distillation.exam import Exam
 from reidkit.export.distillation.labels import Labels, Stopped
 from reidkit.export.distillation.pace import Pace
-from reidkit.export.distillation.teacher import open_teacher
+from reidkit.export.distillation.teacher import Teacher, open_teacher
 from reidkit.export.distillation.training import Settings, Training
 from reidkit.export.distillation.validation import hold_out, neighbour_agreement, neighbours_compared
 from reidkit.export.distillation.work import State, half_precision, workplace, write_together
 from reidkit.export.onnx import CropEmbedder
 from reidkit.runtime.artifact.digests import sha256_of
 from reidkit.runtime.artifact.manifest import Preprocessing
-from reidkit.runtime.errors import ExportFailure
+from reidkit.runtime.errors import ExportFailure, InvalidInput
+from reidkit.runtime.files import refuse_overwriting
 
 CHECKPOINT_S = 180.0
 
@@ -52,6 +54,7 @@ class DistillationJob:
     Attributes:
         teacher: artifact, checkpoint or vendor file.
         teacher_preprocessing: of a vendor file.
+        trusted: run native code in a teacher's artifact even if it was built elsewhere.
         student: the backbone.
         initial: weights to begin with, None for random ones.
         sources: of crops.
@@ -60,11 +63,12 @@ class DistillationJob:
         terms: of the training data, in the user's words.
         settings: of the training.
         patience: epochs at full size without a better agreement after which to stop.
-        resume: go on with an unfinished training.
+        resume: go on with an unfinished training; a finished one is left as it is.
     """
 
     teacher: Path
     teacher_preprocessing: str | None = None
+    trusted: bool = False
     student: ModelCard
     initial: Path | None = None
     sources: CropSources
@@ -80,6 +84,11 @@ class DistillationJob:
         """Folder of labels and checkpoint."""
         return self.output.with_suffix(".work")
 
+    @property
+    def checkpoint(self) -> Path:
+        """File of an unfinished training's last state."""
+        return self.work / "training.pt"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -94,12 +103,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistillationResult:
-    """The card of what was written, and what was skipped on the way."""
+    """The card of the weights, and what was skipped on the way.
+
+    `found` is True where the training was finished before: nothing was trained or written then.
+    """
 
     card: DistillationCard
     files: tuple[Path, ...]
-    unreadable: tuple[Path, ...]
-    interrupted: bool
+    unreadable: tuple[Path, ...] = ()
+    interrupted: bool = False
+    found: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """What ``reidkit distil --json`` prints."""
@@ -108,6 +121,7 @@ class DistillationResult:
             "files": [str(path) for path in self.files],
             "unreadable": [str(path) for path in self.unreadable],
             "interrupted": self.interrupted,
+            "found": self.found,
         }
 
 
@@ -126,21 +140,55 @@ def distil(
 
     Raises:
         InvalidFile: a source, teacher or checkpoint cannot be read, or a file not be written.
-        InvalidInput: too few crops, an unfinished training lies there unasked, or another process is at it.
+        InvalidInput: too few crops, weights or an unfinished training lie there unasked, the output is what is read,
+            or another process is at it.
         EngineFailure: the teacher gives no usable embedding.
         ExportFailure: the training went astray.
         Stopped: before there was anything to keep.
     """
+    refuse_overwriting([job.output], [job.teacher] if job.initial is None else [job.teacher, job.initial])
     with workplace(job.work):
-        return _distil(job, on_report, should_stop)
+        if not job.resume:
+            _expect_nothing_there(job)
+        with closing(
+            open_teacher(job.teacher, preprocessing=job.teacher_preprocessing, trusted=job.trusted)
+        ) as teacher:
+            if job.output.exists() and not job.checkpoint.exists():
+                return _found(job, teacher)
+            return _distil(job, teacher, on_report, should_stop)
+
+
+def _expect_nothing_there(job: DistillationJob) -> None:
+    if job.checkpoint.exists():
+        raise InvalidInput(
+            f"{job.checkpoint} holds an unfinished training", remedy="continue it with --resume, or remove it"
+        )
+    if job.output.exists():
+        raise InvalidInput(f"{job.output} is there already", remedy="remove it, or choose another --output")
+
+
+def _found(job: DistillationJob, teacher: Teacher) -> DistillationResult:
+    """What a training that was finished before came to. Raises `InvalidInput` where it was another, or broken off."""
+    card, asked = DistillationCard.beside(job.output), _made_of(job, teacher)
+    if (
+        card is None
+        or card.course["ended"] == "interrupted"
+        or card.crops["sources"] != _names_of(job.sources)
+        or _lasting(card.settings) != _lasting(asked.pop("settings"))
+        or any(getattr(card, name) != value for name, value in asked.items())
+    ):
+        raise InvalidInput(
+            f"{job.output} is there already, and was not trained to its end by this teacher, crops and settings",
+            remedy="remove it, or choose another --output",
+        )
+    return DistillationResult(card=card, files=(job.output, *card.files(job.output)), found=True)
 
 
 def _distil(
-    job: DistillationJob, on_report: Callable[[Report], None], should_stop: Callable[[], bool]
+    job: DistillationJob, teacher: Teacher, on_report: Callable[[Report], None], should_stop: Callable[[], bool]
 ) -> DistillationResult:
     on_report(Report(stage="reading crops"))
     student = _backbone(job)
-    teacher = open_teacher(job.teacher, preprocessing=job.teacher_preprocessing)
     preprocessing, cache = job.student.preprocessing, job.work / "labels"
     size = (preprocessing.height, preprocessing.width)
     exam = None
@@ -166,7 +214,7 @@ def _distil(
         job,
         training,
         labels,
-        State(job.work / "training.pt", identity=_identity(job, every)),
+        State(job.checkpoint, identity=_identity(job, every)),
         validation=(torch.from_numpy(crops.images[held.numpy()]), bank[held]),
         on_report=on_report,
     )
@@ -239,7 +287,7 @@ class _Course:
         return self.training.backbone
 
     def _resume(self) -> None:
-        content = self.state.read(resume=self._job.resume)
+        content = self.state.read()
         if content is None:
             return
         for view in range(1, content["training"]["used"].shape[1]):
@@ -301,10 +349,35 @@ def _backbone(job: DistillationJob) -> nn.Module:
 
 
 def _identity(job: DistillationJob, every: Labels) -> str:
-    settings = {key: value for key, value in asdict(job.settings).items() if key not in ("epochs", "minutes")}
+    settings = _lasting(asdict(job.settings))
     initial = sha256_of(job.initial) if job.initial is not None else "random"
     parts = [job.student.name, initial, every.teacher.identity, every.crops_sha256, settings]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _lasting(settings: dict[str, Any]) -> dict[str, Any]:
+    """What of the settings may not change between the parts of a training: all but how long it lasts."""
+    return {key: value for key, value in settings.items() if key not in ("epochs", "minutes", "patience")}
+
+
+def _names_of(sources: CropSources) -> list[str]:
+    return [path.name for path in (*sources.folders, *sources.videos)]
+
+
+def _made_of(job: DistillationJob, teacher: Teacher) -> dict[str, Any]:
+    """What a card says of a training before there is any."""
+    diverse = {"diverse": job.sources.diverse} if job.sources.videos else {}
+    return {
+        "student": job.student.name,
+        "initialisation": f"{job.initial.name}, sha256 {sha256_of(job.initial)}" if job.initial else "random weights",
+        "teacher": {
+            "name": teacher.name,
+            "sha256": teacher.sha256,
+            "precision": teacher.precision,
+            "preprocessing": job.teacher_preprocessing or "its own",
+        },
+        "settings": {**asdict(job.settings), "patience": job.patience, **diverse},
+    }
 
 
 def _card(
@@ -317,7 +390,7 @@ def _card(
     ended: str,
 ) -> DistillationCard:
     """What is to be said of a safetensors file, measured on what is in it."""
-    training, teacher, crops, preprocessing = course.training, every.teacher, every.crops, job.student.preprocessing
+    training, crops, preprocessing = course.training, every.crops, job.student.preprocessing
     written = Checkpoint(job.output, hashlib.sha256(weights).hexdigest(), load(weights))
     embedder = CropEmbedder(load_backbone(job.student, written)[0], preprocessing)
 
@@ -325,27 +398,17 @@ def _card(
         return embedder.embed(_ordered(images, preprocessing))
 
     unit = functional.normalize(torch.from_numpy(embed(crops.images[held.numpy()])))
-    initial = f"{job.initial.name}, sha256 {sha256_of(job.initial)}" if job.initial else "random weights"
-    diverse = {"diverse": job.sources.diverse} if job.sources.videos else {}
     return DistillationCard(
-        student=job.student.name,
+        **_made_of(job, every.teacher),
         weights={"file": job.output.name, "sha256": written.sha256, "bytes": len(weights), "dtype": "float16"},
-        initialisation=initial,
-        teacher={
-            "name": teacher.name,
-            "sha256": teacher.sha256,
-            "precision": teacher.precision,
-            "preprocessing": job.teacher_preprocessing or "its own",
-        },
         crops={
             "count": len(crops),
             "sha256": every.crops_sha256,
-            "sources": [path.name for path in (*job.sources.folders, *job.sources.videos)],
+            "sources": _names_of(job.sources),
             "held_out": int(held.sum()),
             "unreadable": len(crops.unreadable),
         },
         terms=job.terms,
-        settings={**asdict(job.settings), "patience": job.patience, **diverse},
         course={"epochs": training.epochs_done, "minutes": training.seconds / 60, "ended": ended},
         neighbour_agreement=neighbour_agreement(unit, every.of_view(0)[held]),
         neighbours_compared=neighbours_compared(len(unit)),

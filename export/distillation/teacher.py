@@ -43,18 +43,22 @@ class Teacher(Protocol):
     def embed(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, 3, *size) float32 RGB in 0…255 -> (N, E) float32 raw embeddings."""
 
+    def close(self) -> None:
+        """Give the library's memory back."""
 
-def open_teacher(path: Path, *, preprocessing: str | None = None) -> Teacher:
+
+def open_teacher(path: Path, *, preprocessing: str | None = None, trusted: bool = False) -> Teacher:
     """The teacher that a file or folder holds.
 
     Args:
         path: an artifact's folder, a backbone's checkpoint, or a vendor's ``.xml`` or ``.onnx``.
         preprocessing: what a vendor's file takes, e.g. ``bgr-0-255-256x128``; the others know it themselves.
+        trusted: run native code in an artifact even if it was built elsewhere.
 
     Raises:
         InvalidFile: it is none of these, or damaged.
         InvalidConfig: a preprocessing is missing, unknown, or named where none is wanted.
-        ArtifactInvalid, EngineFailure, MissingDependency: as `open_artifact`.
+        ArtifactInvalid, ArtifactUntrusted, EngineFailure, MissingDependency: as `open_artifact`.
     """
     if path.suffix in VENDOR_FILES:
         if preprocessing is None:
@@ -66,7 +70,7 @@ def open_teacher(path: Path, *, preprocessing: str | None = None) -> Teacher:
     if preprocessing is not None:
         raise InvalidConfig(f"{path.name} knows its own preprocessing", remedy="leave --teacher-preprocessing out")
     if (path / MANIFEST_FILE).is_file():
-        return _Artifact(path)
+        return _Artifact(path, trusted=trusted)
     if path.suffix in CHECKPOINTS:
         return _Backbone(path)
     raise InvalidFile(
@@ -96,8 +100,8 @@ def unit_embeddings(teacher: Teacher, crops: NDArray[np.float32], names: list[st
 class _Artifact:
     """A `Teacher` from an artifact's folder."""
 
-    def __init__(self, path: Path) -> None:
-        self._engine = open_artifact(path)
+    def __init__(self, path: Path, *, trusted: bool) -> None:
+        self._engine = open_artifact(path, trusted=trusted)
         self._preprocessing = self._engine.manifest.preprocessing
         self.name = self._engine.manifest.name
         self.sha256 = sha256_of(path / MANIFEST_FILE)
@@ -108,6 +112,10 @@ class _Artifact:
     def embed(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Teacher.embed`."""
         return self._engine.embed(model_input(crops, self._preprocessing, color="rgb"), normalize=False)
+
+    def close(self) -> None:
+        """See `Teacher.close`."""
+        self._engine.close()
 
 
 class _Backbone:
@@ -134,3 +142,6 @@ class _Backbone:
             ]
         embeddings: NDArray[np.float32] = torch.cat(chunks).numpy()
         return embeddings
+
+    def close(self) -> None:
+        """See `Teacher.close`; torch does so by itself."""

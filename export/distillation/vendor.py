@@ -66,6 +66,9 @@ class VendorModel:
             raise EngineFailure(f"OpenVINO failed while asking {self.name} ({_last_line(error)})") from error
         return np.concatenate([answers[start] for start in sorted(answers)])[: len(crops)]
 
+    def close(self) -> None:
+        """See `Teacher.close`; OpenVINO does so once nobody holds this object."""
+
 
 def _last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1]

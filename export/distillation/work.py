@@ -45,19 +45,15 @@ class State:
         self._path = path
         self._identity = identity
 
-    def read(self, *, resume: bool) -> dict[str, Any] | None:
+    def read(self) -> dict[str, Any] | None:
         """What was written last, None for a new training.
 
         Raises:
-            InvalidInput: there is an unfinished training and nobody asked for it, or it is another one.
+            InvalidInput: it is another training.
             InvalidFile: the file is damaged.
         """
         if not self._path.exists():
             return None
-        if not resume:
-            raise InvalidInput(
-                f"{self._path} holds an unfinished training", remedy="continue it with --resume, or remove it"
-            )
         try:
             content: dict[str, Any] = torch.load(self._path, weights_only=True)
             same = content["identity"] == self._identity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,24 +12,33 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from numpy.typing import NDArray
 
 cv2 = pytest.importorskip("cv2", reason="crops are read by OpenCV")
-onnx = pytest.importorskip("onnx", reason="the small teacher is written as ONNX")
-pytest.importorskip("openvino", reason="a vendor's file is run by OpenVINO")
 torch = pytest.importorskip("torch", reason="a student is trained by torch")
 
 from safetensors.torch import load_file  # noqa: E402
+from small_distillation import (  # noqa: E402
+    CROPS,
+    HEIGHT,
+    SETTINGS,
+    STUDENT,
+    WIDTH,
+    paint_crops,
+    small_job,
+    small_sequence,
+    small_student,
+    stop_after,
+    write_teacher,
+)
 from tiny_artifact import tiny_artifact  # noqa: E402
 from tiny_manifest import Tiny  # noqa: E402
 from torch import nn  # noqa: E402
 
 from reidkit.calibration.crops import cut_from_video  # noqa: E402
-from reidkit.export.backbones import ModelCard, backbones, find_backbone  # noqa: E402
-from reidkit.export.checkpoints import Checkpoint, identify, random_backbone  # noqa: E402
-from reidkit.export.commands.distil import distil as command  # noqa: E402
-from reidkit.export.distillation import CropSources, DistillationJob, Settings, Stopped, distil  # noqa: E402
+from reidkit.export.backbones import find_backbone  # noqa: E402
+from reidkit.export.checkpoints import random_backbone  # noqa: E402
+from reidkit.export.distillation import CropSources, DistillationJob, Stopped, distil  # noqa: E402
 from reidkit.export.distillation.losses import likeness_loss  # noqa: E402
 from reidkit.export.distillation.teacher import open_teacher, unit_embeddings  # noqa: E402
 from reidkit.export.distillation.training import Training  # noqa: E402
@@ -41,90 +50,18 @@ from reidkit.export.distillation.validation import (  # noqa: E402
 from reidkit.export.distillation.views import draw_views, render  # noqa: E402
 from reidkit.export.distillation.work import workplace, write_together  # noqa: E402
 from reidkit.export.onnx import CropEmbedder  # noqa: E402
-from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize  # noqa: E402
 from reidkit.runtime.engines import open_artifact  # noqa: E402
 from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile, InvalidInput  # noqa: E402
-
-HEIGHT, WIDTH = 32, 16
-CROPS = 60
-SETTINGS = Settings(epochs=4, first_views=2, views=3, views_until=0.5, batch=16, neighbours=5, warmup_steps=2)
-
-
-def _student() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3, stride=2, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
-    )
-
-
-STUDENT = ModelCard(
-    name="tiny",
-    family="tiny",
-    build=_student,
-    preprocessing=Preprocessing(
-        height=HEIGHT,
-        width=WIDTH,
-        color="rgb",
-        layout="nchw",
-        dtype="uint8",
-        resize=Resize(kernel="bilinear", antialias=False),
-        normalization=Normalization(where="graph", scale=1 / 255, mean=[0.5] * 3, std=[0.25] * 3),
-    ),
-    source="this test",
-    terms="none",
-)
-
-
-def _write_teacher(path: Path, *, operator: str = "Identity") -> Path:
-    """Mean colours of four quarters, through one operator."""
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    pool = [HEIGHT // 2, WIDTH // 2]
-    nodes = [
-        helper.make_node("AveragePool", ["crops"], ["pooled"], kernel_shape=pool, strides=pool),
-        helper.make_node("Flatten", ["pooled"], ["flat"]),
-        helper.make_node(operator, ["flat"], ["embedding"]),
-    ]
-    shapes = ["N", 3, HEIGHT, WIDTH], ["N", 12]
-    graph = helper.make_graph(
-        nodes,
-        "teacher",
-        [helper.make_tensor_value_info("crops", kind, shapes[0])],
-        [helper.make_tensor_value_info("embedding", kind, shapes[1])],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
-    return path
 
 
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty people in two colours each, seen by three cameras."""
-    folder = tmp_path_factory.mktemp("crops")
-    rng = np.random.default_rng(0)
-    colours = rng.integers(30, 225, (CROPS // 3, 2, 3))
-    for person, (shirt, trousers) in enumerate(colours, 1):
-        for camera in range(1, 4):
-            image = np.concatenate([np.tile(shirt, (20, 18, 1)), np.tile(trousers, (20, 18, 1))])
-            noisy = np.clip(image + rng.normal(0, 12, image.shape), 0, 255).astype(np.uint8)
-            cv2.imwrite(str(folder / f"{person:04d}_c{camera}s1_{camera:06d}_00.png"), noisy)
-    return folder
+    return paint_crops(tmp_path_factory.mktemp("crops"))
 
 
 @pytest.fixture
 def job(tmp_path: Path, crops: Path) -> DistillationJob:
-    """A job that takes a second."""
-    return DistillationJob(
-        teacher=_write_teacher(tmp_path / "teacher.onnx"),
-        teacher_preprocessing=f"bgr-0-255-{HEIGHT}x{WIDTH}",
-        student=STUDENT,
-        sources=CropSources(folders=(crops,)),
-        output=tmp_path / "weights" / "tiny.safetensors",
-        settings=SETTINGS,
-    )
-
-
-def _after(calls: int) -> Callable[[], bool]:
-    """A request to stop that comes after so many questions."""
-    left = iter(range(calls))
-    return lambda: next(left, None) is None
+    return small_job(tmp_path, crops)
 
 
 def _same_weights(one: Path, other: Path) -> bool:
@@ -136,7 +73,7 @@ def test_a_training_writes_weights_and_a_card(job: DistillationJob, crops: Path)
     result = distil(replace(job, gallery=crops, terms="painted, free"))
     tensors = load_file(job.output)
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
-    assert tensors.keys() == {key for key in _student().state_dict() if not key.endswith("num_batches_tracked")}
+    assert tensors.keys() == {key for key in small_student().state_dict() if not key.endswith("num_batches_tracked")}
     card = json.loads(job.output.with_suffix(".card.json").read_text())
     assert card == result.card.to_dict()
     assert card["terms"] == "painted, free"
@@ -153,7 +90,7 @@ def test_a_training_writes_weights_and_a_card(job: DistillationJob, crops: Path)
 def test_a_killed_training_resumes_to_the_same_weights(job: DistillationJob, tmp_path: Path) -> None:
     distil(job)
     again = replace(job, output=tmp_path / "again" / "tiny.safetensors")
-    stopped = distil(again, should_stop=_after(14))
+    stopped = distil(again, should_stop=stop_after(14))
     assert stopped.interrupted
     assert 0 < stopped.card.course["epochs"] < SETTINGS.epochs
     assert not _same_weights(job.output, again.output)
@@ -162,7 +99,7 @@ def test_a_killed_training_resumes_to_the_same_weights(job: DistillationJob, tmp
 
 
 def test_stopping_leaves_the_best_weights_and_says_so(job: DistillationJob) -> None:
-    result = distil(job, should_stop=_after(14))
+    result = distil(job, should_stop=stop_after(14))
     assert result.card.course["ended"] == "interrupted"
     assert job.output.is_file()
     assert (job.work / "training.pt").is_file()
@@ -171,7 +108,7 @@ def test_stopping_leaves_the_best_weights_and_says_so(job: DistillationJob) -> N
 @pytest.mark.parametrize("questions", [0, 1])
 def test_stopping_before_the_first_step_leaves_nothing_to_resume(questions: int, job: DistillationJob) -> None:
     with pytest.raises(Stopped):
-        distil(job, should_stop=_after(questions))
+        distil(job, should_stop=stop_after(questions))
     assert not job.output.exists()
     assert not (job.work / "training.pt").exists()
 
@@ -216,7 +153,7 @@ def test_a_student_that_takes_bgr_is_shown_bgr(job: DistillationJob, crops: Path
 
 
 def test_an_unfinished_training_is_not_lost_by_starting_anew(job: DistillationJob) -> None:
-    distil(job, should_stop=_after(14))
+    distil(job, should_stop=stop_after(14))
     with pytest.raises(InvalidInput, match=r"unfinished training.*--resume"):
         distil(job)
     other = replace(job, resume=True, settings=replace(SETTINGS, seed=7))
@@ -235,6 +172,7 @@ def test_the_teacher_is_asked_once(job: DistillationJob, tmp_path: Path) -> None
     distil(job)
     answers = {path: path.stat().st_mtime_ns for path in (job.work / "labels").iterdir()}
     assert len(answers) == SETTINGS.views
+    job.output.unlink()
     distil(job)
     assert {path: path.stat().st_mtime_ns for path in (job.work / "labels").iterdir()} == answers
 
@@ -250,7 +188,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(job: Distil
 def test_a_student_learns(job: DistillationJob) -> None:
     few, many = (replace(SETTINGS, epochs=epochs, learning_rate=0.02) for epochs in (1, 12))
     before = distil(replace(job, settings=few)).card.neighbour_agreement
-    assert distil(replace(job, settings=many)).card.neighbour_agreement >= before
+    longer = job.output.with_name("longer.safetensors")
+    assert distil(replace(job, settings=many, output=longer)).card.neighbour_agreement >= before
 
 
 def test_it_begins_with_given_weights(job: DistillationJob, tmp_path: Path) -> None:
@@ -274,7 +213,7 @@ def test_a_training_that_gets_no_better_ends_once_it_sees_whole_pictures(job: Di
 
 
 def test_a_teacher_that_yields_nan_is_refused(job: DistillationJob) -> None:
-    teacher = _write_teacher(job.teacher.with_name("nan.onnx"), operator="Acos")
+    teacher = write_teacher(job.teacher.with_name("nan.onnx"), operator="Acos")
     with pytest.raises(EngineFailure, match=r"nan.onnx gives NaN.*for \d+ of \d+ crops \(0001_c1"):
         distil(replace(job, teacher=teacher))
     assert not job.output.exists()
@@ -308,8 +247,9 @@ def test_unreadable_images_are_skipped_up_to_a_share(job: DistillationJob, crops
     result = distil(replace(job, sources=CropSources(folders=(folder,), unreadable_share=0.05)))
     assert [path.name for path in result.unreadable] == ["0000_no_image.jpg"]
     assert result.card.crops["count"] == CROPS
+    strict = CropSources(folders=(folder,), unreadable_share=0.0)
     with pytest.raises(InvalidFile, match=r"1 of 61 files .* \(0000_no_image.jpg\)"):
-        distil(replace(job, sources=CropSources(folders=(folder,), unreadable_share=0.0)))
+        distil(replace(job, output=job.output.with_name("strict.safetensors"), sources=strict))
 
 
 @contextmanager
@@ -329,87 +269,22 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(job: DistillationJob) -> No
     assert not [path for path in job.work.rglob("*") if path.is_file()]
 
 
-def test_the_command_prints_one_object(job: DistillationJob, crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reidkit.export.commands.distil.find_backbone", lambda name: STUDENT)
-    arguments = ["--teacher", job.teacher, "--teacher-preprocessing", job.teacher_preprocessing, "--student", "tiny"]
-    arguments += ["--crops", crops, "--output", job.output, "--epochs", 1, "--views", 2, "--labels", crops, "--json"]
-    answer = CliRunner().invoke(command, [str(argument) for argument in arguments])
-    assert answer.exit_code == 0, answer.output
-    report = json.loads(answer.stdout)
-    assert report["labelled"]["student"]["queries"] == CROPS
-    assert report["files"][0] == str(job.output)
-    assert answer.stderr == ""
-
-
-OWN_BACKBONES = f"""
-from dataclasses import replace
-from torch import nn
-from reidkit.export.backbones import ModelCard
-from reidkit.runtime.artifact.preprocessing import parse_preprocessing
-
-its = parse_preprocessing("rgb-imagenet-{HEIGHT}x{WIDTH}")
-
-def build():
-    return nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(2), nn.Flatten())
-
-CARDS = (
-    ModelCard(
-        name="mine",
-        family="mine",
-        build=build,
-        preprocessing=replace(its, dtype="uint8", normalization=replace(its.normalization, where="graph")),
-        source="this test",
-        terms="none",
-    ),
-)
-"""
-
-
-def test_the_command_trains_a_backbone_of_one_s_own(
-    job: DistillationJob, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("reidkit.export.backbones._from_files", {})
-    (tmp_path / "mine.py").write_text(OWN_BACKBONES)
-    arguments = ["--teacher", job.teacher, "--teacher-preprocessing", job.teacher_preprocessing, "--student", "mine"]
-    arguments += ["--crops", crops, "--output", job.output, "--epochs", 1, "--views", 2]
-    try:
-        answer = CliRunner().invoke(command, [str(part) for part in [*arguments, "--backbones", tmp_path / "mine.py"]])
-        assert answer.exit_code == 0, answer.output
-        assert "student   mine" in answer.stdout
-        assert identify(Checkpoint.read(job.output)).name == "mine"
-    finally:
-        backbones.cache_clear()
-
-
-def _sequence(folder: Path, *, height: int = 80) -> Path:
-    """A MOTChallenge sequence of two frames: a person, one too small, one who is mostly outside."""
-    (folder / "img1").mkdir(parents=True)
-    (folder / "det").mkdir()
-    (folder / "seqinfo.ini").write_text("[Sequence]\nimDir=img1\nframeRate=10\nseqLength=2\n")
-    for frame in (1, 2):
-        cv2.imwrite(str(folder / "img1" / f"{frame:06d}.png"), np.full((120, 160, 3), 40 * frame, np.uint8))
-    boxes = [(20, 10, height // 2, height), (90, 10, 10, 30), (150, 10, 40, 100)]
-    rows = [f"{frame},-1,{x},{y},{w},{h},0.9" for frame in (1, 2) for x, y, w, h in boxes]
-    (folder / "det" / "det.txt").write_text("\n".join(rows) + "\n")
-    return folder
-
-
 def test_a_sequence_gives_whole_people_that_are_large_enough(tmp_path: Path) -> None:
-    crops = cut_from_video(_sequence(tmp_path / "yard"), height=HEIGHT, width=WIDTH)
+    crops = cut_from_video(small_sequence(tmp_path / "yard"), height=HEIGHT, width=WIDTH)
     assert crops.names == ("yard#1.0", "yard#2.0")
     assert crops.images.mean(axis=(1, 2, 3)).tolist() == [40, 80]
     with pytest.raises(InvalidFile, match="shows nobody"):
-        cut_from_video(_sequence(tmp_path / "far", height=40), height=HEIGHT, width=WIDTH)
+        cut_from_video(small_sequence(tmp_path / "far", height=40), height=HEIGHT, width=WIDTH)
 
 
 def test_a_video_needs_somebody_who_finds_people(tmp_path: Path) -> None:
-    folder = _sequence(tmp_path / "yard")
+    folder = small_sequence(tmp_path / "yard")
     with pytest.raises(InvalidInput, match="--detector"):
         cut_from_video(folder / "img1", height=HEIGHT, width=WIDTH)
 
 
 def test_crops_of_videos_join_those_of_folders(job: DistillationJob, crops: Path, tmp_path: Path) -> None:
-    sources = CropSources(folders=(crops,), videos=(_sequence(tmp_path / "yard"),), diverse=1)
+    sources = CropSources(folders=(crops,), videos=(small_sequence(tmp_path / "yard"),), diverse=1)
     assert distil(replace(job, sources=sources)).card.crops["count"] == CROPS + 1
 
 
