@@ -71,7 +71,7 @@ class OpenVinoEngine(EngineBase):
         openvino = import_openvino(f"Opening {self.manifest.name}")
         self._core = openvino.Core()
         self._device = "CPU" if device == "auto" else device.upper()
-        if self._device not in self._core.available_devices:
+        if not _has(self._core.available_devices, self._device):
             raise InvalidInput(
                 f"OpenVINO {openvino.__version__} finds no device '{device}' here",
                 remedy=f"use auto or one of {', '.join(self._core.available_devices).lower()}",
@@ -187,6 +187,11 @@ def parts(count: int, *, streams: int) -> list[int]:
         found.append(1 << (min(count, share).bit_length() - 1))
         count -= found[-1]
     return found
+
+
+def _has(available: Sequence[str], device: str) -> bool:
+    """Whether a device is there by its name; of several GPUs, ``GPU.0`` and ``GPU.1``, ``GPU`` is the first."""
+    return any(device in (name, name.partition(".")[0]) for name in available)
 
 
 def _sizes(shape: Any) -> list[int | None]:

@@ -16,7 +16,7 @@ from reidkit.runtime.artifact.manifest import Batch, PrecisionInfo
 from reidkit.runtime.cache import cache_folder
 from reidkit.runtime.engines import _compiled, open_artifact, self_check
 from reidkit.runtime.engines import openvino as engine_module
-from reidkit.runtime.engines.openvino import OpenVinoEngine, parts, precision_hint
+from reidkit.runtime.engines.openvino import OpenVinoEngine, _has, parts, precision_hint
 from reidkit.runtime.errors import EngineFailure, InvalidInput
 from reidkit.targets import Precision, find_target
 from reidkit.targets.target import read_options
@@ -208,6 +208,12 @@ def test_a_size_that_it_gets_wrong_is_found(artifact: Path, monkeypatch: pytest.
         pytest.raises(EngineFailure, match=r"answered 4 crops with an array of shape \(0, 12\)"),
     ):
         self_check(engine, load_golden(artifact))
+
+
+def test_of_several_devices_of_a_kind_each_has_a_number_and_the_first_needs_none() -> None:
+    two = ["CPU", "GPU.0", "GPU.1"]
+    found = [device for device in ("CPU", "GPU", "GPU.0", "GPU.1", "GPU.2", "NPU", "G", "") if _has(two, device)]
+    assert found == ["CPU", "GPU", "GPU.0", "GPU.1"]
 
 
 def test_a_device_that_openvino_does_not_find_is_refused(artifact: Path) -> None:
