@@ -363,7 +363,8 @@ def test_what_is_no_saved_tracker_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state"
     BotSort().save(path)
     whole = path.read_bytes()
-    for content in (b"", b"text", whole[: len(whole) // 2]):
+    ruined = [whole[:at] + bytes([whole[at] ^ 0x80]) + whole[at + 1 :] for at in range(0, len(whole), 37)]
+    for content in (b"", b"text", whole[: len(whole) // 2], *ruined):
         path.write_bytes(content)
         with pytest.raises(InvalidFile, match="not a saved tracker"):
             BotSort.restore(path)
