@@ -1,4 +1,4 @@
-"""A tracker's state as one file: a line with the format and the rest's SHA-256, then a NumPy archive without pickles."""
+"""A tracker's state as one file: a line with the format and the SHA-256 of what follows, a NumPy archive."""
 
 from __future__ import annotations
 
