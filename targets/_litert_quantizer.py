@@ -5,13 +5,13 @@ The model has signatures named `signature` of its batch sizes, which share their
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reidkit.runtime.box.processor import usable_processors
 from reidkit.runtime.errors import ExportFailure
 
 _NOTHING = 1e-6
@@ -89,7 +89,7 @@ def full_int8(model: bytes, crops: NDArray[np.uint8], *, size: int) -> bytes:
         recipes.add_quantization_config(
             f"^{re.escape(name)}", TFLOperationName.CONV_2D, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
-    calibrator = Calibrator(model, num_threads=os.cpu_count() or 1, qsv_update_func=min_max_update)
+    calibrator = Calibrator(model, num_threads=usable_processors(), qsv_update_func=min_max_update)
     whole = np.concatenate([crops, crops[: -len(crops) % size]])  # a fixed batch is filled up with the first crops
     batches = [{"args_0": whole[start : start + size]} for start in range(0, len(whole), size)]
     calibrator.calibrate({signature(size): batches}, recipes)

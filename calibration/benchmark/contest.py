@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ from reidkit.calibration.benchmark.contender import Contender
 from reidkit.calibration.benchmark.worker import Times, Turn
 from reidkit.runtime.artifact import read_artifact
 from reidkit.runtime.artifact.manifest import Batch, Manifest
+from reidkit.runtime.box.processor import usable_processors
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.latencies import Latency, this_machine
 
@@ -144,7 +144,7 @@ def measure(
 
 def usual_threads() -> list[int]:
     """1, 2, 4 … and as many processors as this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = usable_processors()
     return sorted({usable, *(1 << power for power in range(usable.bit_length()))})
 
 

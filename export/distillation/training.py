@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from reidkit.export.distillation.losses import likeness_loss
 from reidkit.export.distillation.optimizer import Optimizer
 from reidkit.export.distillation.views import NUMBERS, draw_views, render
 from reidkit.runtime.artifact.manifest import Preprocessing
+from reidkit.runtime.box.processor import usable_processors
 
 HALVES = 2
 _EMBEDDED_AT_ONCE = 32
@@ -208,7 +208,7 @@ class Training:
             self.size = self._next_size()
         order = np.random.default_rng([settings.seed, self.epoch]).permutation(len(self._crops))
         per_half = settings.batch // HALVES // settings.group
-        threads = max(1, (os.cpu_count() or 1) // HALVES)
+        threads = max(1, usable_processors() // HALVES)
         losses: list[float] = []
         before_s, started_s = self.seconds, monotonic()
         with ThreadPoolExecutor(HALVES, initializer=lambda: torch.set_num_threads(threads)) as pool:

@@ -50,16 +50,20 @@ class Processor:
     fast_precisions: list[str]
 
 
+def usable_processors() -> int:
+    """How many this process may run on: of a container's, or what `taskset` left."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def read_processor(root: Path) -> Processor:
     """The processor that the system at `root` describes."""
     told = values_of(text_of(root / "proc/cpuinfo"), ":")
     words = set(told.get("flags", told.get("Features", "")).split())
     found = [what for word, what in _INSTRUCTIONS.items() if word in words]
-    logical = os.cpu_count() or 1
     return Processor(
         name=processor(root),
-        logical=logical,
-        usable=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else logical,
+        logical=os.cpu_count() or 1,
+        usable=usable_processors(),
         instructions=[name for name, _ in found],
         fast_precisions=sorted({precision for _, precision in found if precision}),
     )

@@ -8,12 +8,12 @@ mantissa, and QNN takes it as float16. **None but the processor's own was run**;
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reidkit.runtime.artifact.manifest import Manifest
+from reidkit.runtime.box.processor import usable_processors
 from reidkit.runtime.cache import usable
 from reidkit.runtime.engines._cropping import crop_shape
 from reidkit.runtime.errors import InvalidInput
@@ -120,7 +120,7 @@ def _options(kind: str, which: str, manifest: Manifest, *, threads: int | None, 
         case "coreml":  # its names for all units, CPUAndGPU and the like, are spelt so
             return {"ModelFormat": "MLProgram", "MLComputeUnits": device}
         case "xnnpack":
-            return {"intra_op_num_threads": str(threads or os.cpu_count() or 1)}
+            return {"intra_op_num_threads": str(threads or usable_processors())}
         case "qnn":
             return {"backend_type": device, "enable_htp_fp16_precision": half}
     return {}

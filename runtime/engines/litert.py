@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.artifact.digests import read_checked
+from reidkit.runtime.box.processor import usable_processors
 from reidkit.runtime.engines.engine import EngineBase
 from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput, MissingDependency
 
@@ -33,7 +33,7 @@ class LiteRtEngine(EngineBase):
             raise InvalidInput(f"the litert engine has no device '{device}'", remedy="use auto or cpu")
         model = read_checked(folder, self.manifest, self.manifest.engine_file)
         try:
-            interpreter = Interpreter(model_content=model, num_threads=threads or _processors())
+            interpreter = Interpreter(model_content=model, num_threads=threads or usable_processors())
             signatures = [interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()]
         except (ValueError, RuntimeError) as error:
             raise EngineFailure(f"LiteRT refuses {self.manifest.name}: {error}") from error
@@ -74,11 +74,6 @@ class LiteRtEngine(EngineBase):
             return answer
 
         return int(tensor["shape"][0]), run
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 ENGINE = LiteRtEngine

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.artifact.digests import read_checked
+from reidkit.runtime.box.processor import usable_processors
 from reidkit.runtime.cache import cache_folder
 from reidkit.runtime.engines import _compiled
 from reidkit.runtime.engines.engine import EngineBase
@@ -151,7 +151,7 @@ class OpenVinoEngine(EngineBase):
     def _wanted_streams(self, threads: int | None) -> int:
         if self.manifest.toolchain.get(PERFORMANCE) != THROUGHPUT or self._device != "CPU":
             return 1
-        return min(threads or os.cpu_count() or 1, self.max_batch)
+        return min(threads or usable_processors(), self.max_batch)
 
     def _precision_hint(self) -> str:
         built = self.manifest.precision.built

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from tiny_manifest import Tiny, tiny_manifest
 
 from reidkit.runtime.artifact import Manifest
 from reidkit.runtime.artifact.manifest import Batch, PrecisionInfo
+from reidkit.runtime.box.processor import read_processor, usable_processors
 from reidkit.runtime.engines import open_artifact
 from reidkit.runtime.engines._execution_providers import find_device
 from reidkit.runtime.errors import EngineFailure, InvalidInput
@@ -84,6 +87,21 @@ def test_tensorrt_is_told_the_batches_and_has_cuda_behind_it(batch: Batch, least
 def test_xnnpack_has_the_threads_and_nobody_else(tmp_path: Path) -> None:
     device = options_of("xnnpack", tmp_path, threads=4)
     assert (device.providers[0][1], device.session_threads) == ({"intra_op_num_threads": "4"}, 1)
+
+
+@pytest.fixture
+def one_processor() -> Iterator[None]:
+    """As `taskset` leaves it."""
+    all_of_them = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(all_of_them)})
+    yield
+    os.sched_setaffinity(0, all_of_them)
+
+
+@pytest.mark.usefixtures("one_processor")
+def test_threads_nobody_named_are_as_many_as_the_processors_that_may_be_used(tmp_path: Path) -> None:
+    assert options_of("xnnpack", tmp_path).providers[0][1] == {"intra_op_num_threads": "1"}
+    assert usable_processors() == read_processor(Path("/")).usable == 1
 
 
 @pytest.mark.parametrize("name", ["cuda:x", "cuda:-1", "cpu:0", "xnnpack:1", "abacus", ""])
