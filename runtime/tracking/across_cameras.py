@@ -38,6 +38,8 @@ _TRACKS_IN_MEAN = 500
 class AcrossCameras:
     """Gives the tracks of several cameras ids of people. Cameras may call from threads of their own.
 
+    Who has come by is forgotten, so that a session may last; of whom two ids were given, `joined` keeps both for good.
+
     Args:
         config: when two are one.
     """
@@ -55,7 +57,8 @@ class AcrossCameras:
         self._means: dict[int, _Mean] = {}
         self._embedding_dim: int | None = None
         self._next_id = 1
-        self._next_comparison_s = -float("inf")
+        self._now_s: dict[int, float] = {}
+        self._next_comparison_s: dict[int, float] = {}
         self._memory_s = max([DEFAULT_REACH_S, *(passage.max_s for passage in self.config.passages)])
         self.joined: dict[int, int] = {}
 
@@ -104,8 +107,8 @@ class AcrossCameras:
                 sighting.see(timestamp_s, self._place(camera, box))
                 if known[position]:
                     sighting.remember(rows[position], self.config.history)
-            if timestamp_s >= self._next_comparison_s:
-                self._next_comparison_s = timestamp_s + self.config.interval_s
+            self._now_s[camera] = max(timestamp_s, self._now_s.get(camera, timestamp_s))
+            if timestamp_s >= self._next_comparison_s.get(camera, timestamp_s):
                 self._compare(timestamp_s)
             ids = np.array([self._owner[camera, track] for track in tracks.ids.tolist()], np.int64)
         return tracks.renamed(ids)
@@ -161,10 +164,12 @@ class AcrossCameras:
         return np.array([x / w, y / w]) if abs(w) > 1e-9 * max(abs(x), abs(y)) else None
 
     def _compare(self, now_s: float) -> None:
-        """Forget who is long gone and join who is certain, until nobody is."""
-        for identity in [each for each, person in self._people.items() if person.last_s < now_s - self._memory_s]:
-            for sighting in self._people.pop(identity).sightings:
-                del self._owner[sighting.camera, sighting.track]
+        """Forget what is long gone and join who is certain, until nobody is."""
+        for camera, seen_s in self._now_s.items():
+            # Cameras that keep step compare once for all; one that lags goes by its own clock.
+            in_step = abs(now_s - seen_s) < self.config.interval_s
+            self._next_comparison_s[camera] = (now_s if in_step else seen_s) + self.config.interval_s
+        self._forget()
         waiting = [each for each in self._people.items() if each[1].embeddings >= self.config.min_sightings]
         means = self._camera_means(person for _, person in waiting)
         while pair := self._certain_pair(waiting, means):
@@ -175,6 +180,16 @@ class AcrossCameras:
                 self._owner[sighting.camera, sighting.track] = kept[0]
             self.joined[gone[0]] = kept[0]
             del self._people[gone[0]], waiting[second]
+
+    def _forget(self) -> None:
+        """Drop tracks that their own camera has not seen for long, and people who have no others."""
+        for identity, person in list(self._people.items()):
+            gone = [each for each in person.sightings if each.last_s < self._now_s[each.camera] - self._memory_s]
+            for sighting in gone:
+                person.sightings.remove(sighting)
+                del self._owner[sighting.camera, sighting.track]
+            if not person.sightings:
+                del self._people[identity]
 
     def _camera_means(self, people: Iterable[_Person]) -> dict[int, NDArray[np.float64]]:
         """What everybody has in common in each camera."""
@@ -286,11 +301,6 @@ class _Person:
     """Tracks that are one person's."""
 
     sightings: list[_Sighting]
-
-    @property
-    def last_s(self) -> float:
-        """When they were seen last."""
-        return max(sighting.last_s for sighting in self.sightings)
 
     @property
     def embeddings(self) -> int:

@@ -150,6 +150,29 @@ def test_people_of_long_ago_cost_nothing() -> None:
     assert len(scene.people._people) == len(scene.people._owner) == 2
 
 
+def test_who_stays_for_long_costs_what_a_minute_of_them_does() -> None:
+    scene = Scene(AcrossCamerasConfig(interval_s=2.0))
+    ids = set()
+    for turn in range(20):
+        seen = scene.watch(turn % 2, 30.0 * turn, {turn: 0, 100 + turn: 10 + turn % 8}, seconds=4)
+        ids.add(scene.people.resolve([seen[turn]])[0])
+    assert len(ids) == 1
+    assert max(len(person.sightings) for person in scene.people._people.values()) <= 4
+    assert len(scene.people._owner) <= 8
+
+
+def test_a_camera_that_lags_keeps_its_tracks_and_finds_its_people() -> None:
+    scene = Scene(AcrossCamerasConfig(interval_s=0.5))
+    early = [
+        (scene.watch(0, 200.0 + step, {1: 0, 2: 1}, seconds=1), scene.watch(1, step, {7: 5, 8: 1}, seconds=1))
+        for step in range(6)
+    ]
+    assert len({ids[7] for _, ids in early}) == 1
+    alone = scene.watch(1, 6, {7: 5, 9: 3}, seconds=3)
+    assert alone[7] == early[0][1][7]
+    assert scene.watch(2, 9.5, {1: 3}, seconds=3)[1] == alone[9]
+
+
 def test_settings_are_read_strictly(tmp_path: Path) -> None:
     path = tmp_path / "across.yaml"
     path.write_text(
