@@ -58,8 +58,9 @@ def use(name: str, config: Path) -> Use:
 
 
 def _use_artifact(folder: Path, config: Path) -> Use:
+    """The folder is named in full: a path in a settings file counts from wherever the tracker is started."""
     manifest, _ = read_artifact(folder)
-    fields: dict[str, Value] = {"reid_model": str(folder), "embedding_dim": manifest.embedding.dim}
+    fields: dict[str, Value] = {"reid_model": str(folder.absolute()), "embedding_dim": manifest.embedding.dim}
     recommended = manifest.thresholds or {}
     fields |= {field: recommended[field] for field in THRESHOLDS if field in recommended}
     if recommended:

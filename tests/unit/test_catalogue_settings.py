@@ -185,13 +185,17 @@ def test_an_unknown_name_changes_nothing(config: Path) -> None:
     assert config.read_text() == ORIGIN
 
 
-def test_an_artifact_is_named_by_its_folder(config: Path, tmp_path: Path) -> None:
+def test_an_artifact_is_named_by_its_folder_in_full(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tiny_artifact import altered, tiny_artifact
 
     folder = tiny_artifact(tmp_path)
     config.write_text(OURS)
     assert "recommends none" in use(str(folder), config).notes[0]
     assert config.read_text() == f"{OURS}reid_model: {folder}\nembedding_dim: 12\n"
+    monkeypatch.chdir(tmp_path)
+    assert use(folder.name, config).edit.changed["reid_model"] == str(folder)
     altered(folder, thresholds={"min_cosine": 0.61, "something_else": 1.0})
     use(str(folder), config)
     assert BotSortConfig.load(config).min_cosine == 0.61
