@@ -17,11 +17,10 @@ from reidkit.export.catalogue.recommending import (
     USES,
     YARDSTICK,
     Candidate,
-    Recommendation,
     recommend_for,
     recommend_within,
 )
-from reidkit.export.catalogue.using import Use, use
+from reidkit.export.catalogue.using import use
 from reidkit.export.catalogue.weights_cache import Obtained, Wishes
 from reidkit.runtime.commands.shell import (
     FiniteRange,
@@ -29,6 +28,7 @@ from reidkit.runtime.commands.shell import (
     ReidkitCommand,
     json_option,
     print_json,
+    refuse_idle,
 )
 from reidkit.runtime.errors import DownloadFailure, Interrupted
 from reidkit.runtime.latencies import read_latencies
@@ -99,69 +99,81 @@ def models(
     names = (*downloads, *more)
     if more and not downloads:
         raise click.UsageError(f"what should be done with {more[0]}? Say --download or --use")
+    if not names:
+        refuse_idle(["force", "sha256", "mirror", "offline"], "without --download")
     if sha256 is not None and (len(names) != 1 or ALL in names):
         raise click.UsageError("--sha256 goes with --download and one NAME")
-    if force and not names:
-        raise click.UsageError("--force goes with --download")
+    if used is None:
+        refuse_idle(["config"], "without --use")
     if ALL in names and len(names) > 1:
         raise click.UsageError("--download all stands for every NAME: leave the others out")
     budget = (budget_ms, people, target)
     if any(each is not None for each in budget) and (recommend is None or None in budget):
         raise click.UsageError("--budget-ms, --people and --target go together, with --recommend")
     cache = WeightsCache()
-    report: dict[str, Any] = {}
-    said: list[str] = []
+    told: list[_Told] = []
     if lists or not (recommend or names or used):
-        listing = Listing(catalogue(), measurements(), cache, read_latencies())
-        report |= listing.to_dict()
-        said.append("" if as_json else listing.text())
+        told.append(_listed(cache))
     if recommend is not None:
-        found = _recommend(recommend, budget_ms, people, target)
-        report["recommended"] = _recommendation_dict(found)
-        said.append(_recommendation_text(found))
-    failure: DownloadFailure | None = None
+        told.append(_recommended(recommend, budget_ms, people, target))
     if names:
-        wishes = Wishes(force=force, mirror=mirror, offline=offline, sha256=sha256)
-        obtained, failures = _download(names, cache, wishes)
-        report["downloaded"] = [_obtained_dict(model, files) for model, files in obtained]
-        if failures:
-            failure = DownloadFailure(f"{len(failures)} of {len(failures) + len(obtained)} downloads failed")
-            report["failed"] = [str(each) for each in failures]
-            report["error"] = {"type": type(failure).__name__, "message": failure.message, "remedy": ""}
-        said += [_obtained_text(model, files) for model, files in obtained]
-    if used is not None and failure is None:
-        result = use(used, config)
-        report["used"] = result.to_dict()
-        said.append(_use_text(result, config))
+        told.append(_downloaded(names, cache, Wishes(force=force, mirror=mirror, offline=offline, sha256=sha256)))
+    error = told[-1][0].get("error") if told else None
+    if used is not None and error is None:
+        told.append(_used(used, config, cache))
     if as_json:
-        print_json(report)
-        raise SystemExit(0 if failure is None else failure.exit_code)
-    if said:
+        print_json({key: fact for facts, _ in told for key, fact in facts.items()})
+        raise SystemExit(0 if error is None else DownloadFailure.exit_code)
+    if said := [text for _, text in told if text]:
         click.echo("\n\n".join(said))
-    if failure is not None:
-        raise failure
+    if error is not None:
+        raise DownloadFailure(error["message"])
 
 
-def _recommend(use_name: str, budget_ms: float | None, people: int | None, target: str | None) -> Recommendation:
+_Told = tuple[dict[str, Any], str]
+"""What was done: facts for programs, and a text for people."""
+
+
+def _listed(cache: WeightsCache) -> _Told:
+    """Every model."""
+    listing = Listing(catalogue(), measurements(), cache, read_latencies())
+    return listing.to_dict(), listing.text()
+
+
+def _recommended(use_name: str, budget_ms: float | None, people: int | None, target: str | None) -> _Told:
+    """The model to take for a use, or within a budget."""
     if budget_ms is None or people is None or target is None:
-        return recommend_for(use_name, catalogue(), measurements())
-    find_target(target)  # a misspelt one was not "measured" anywhere either
-    return recommend_within(
-        budget_ms, people, target, catalogue=catalogue(), measured=measurements(), latencies=read_latencies()
-    )
-
-
-def _recommendation_text(found: Recommendation) -> str:
-    model = found.choice.model
+        found = recommend_for(use_name, catalogue(), measurements())
+    else:
+        find_target(target)  # a misspelt one was not "measured" anywhere either
+        found = recommend_within(
+            budget_ms, people, target, catalogue=catalogue(), measured=measurements(), latencies=read_latencies()
+        )
+    model, others = found.choice.model, [_facts_of(other) for other in found.others]
+    facts = {**_facts_of(found.choice), "limit": found.limit, "judged_by": found.basis, "others": others}
     lines = [
         f"{model.name}: {_figures(found.choice)}",
         f"  the most accurate for {found.limit}",
         f"  judged by {found.basis}",
         f"  accuracy: {catalogue().sources[found.choice.source]}",
         f"  terms of its training images: {catalogue().terms(model)}",
+        *(f"  next: {other.model.name}, {_figures(other)}" for other in found.others),
+        f"next step: reid-models --download {model.name}",
     ]
-    lines += [f"  next: {other.model.name}, {_figures(other)}" for other in found.others]
-    return "\n".join([*lines, f"next step: reid-models --download {model.name}"])
+    return {"recommended": facts}, "\n".join(lines)
+
+
+def _facts_of(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "name": candidate.model.name,
+        "backbone": candidate.model.backbone,
+        "mean_average_precision": candidate.mean_average_precision,
+        "test_set": YARDSTICK,
+        "gmacs": candidate.gmacs,
+        "frame_ms": candidate.frame_ms,
+        "source": catalogue().sources[candidate.source],
+        "basis": candidate.basis,
+    }
 
 
 def _figures(candidate: Candidate) -> str:
@@ -169,27 +181,8 @@ def _figures(candidate: Candidate) -> str:
     return f"mAP {candidate.mean_average_precision:.1f} on MSMT17, {candidate.gmacs:.2f} GMACs a crop{time_ms}"
 
 
-def _recommendation_dict(found: Recommendation) -> dict[str, Any]:
-    def entry(candidate: Candidate) -> dict[str, Any]:
-        return {
-            "name": candidate.model.name,
-            "backbone": candidate.model.backbone,
-            "mean_average_precision": candidate.mean_average_precision,
-            "test_set": YARDSTICK,
-            "gmacs": candidate.gmacs,
-            "frame_ms": candidate.frame_ms,
-            "source": catalogue().sources[candidate.source],
-            "basis": candidate.basis,
-        }
-
-    others = [entry(other) for other in found.others]
-    return {**entry(found.choice), "limit": found.limit, "judged_by": found.basis, "others": others}
-
-
-def _download(
-    names: Sequence[str], cache: WeightsCache, wishes: Wishes
-) -> tuple[list[tuple[Model, Obtained]], list[DownloadFailure]]:
-    """Fetch the models; with 'all', one that fails does not keep the others."""
+def _downloaded(names: Sequence[str], cache: WeightsCache, wishes: Wishes) -> _Told:
+    """The models fetched; with 'all', one that fails does not keep the others, and is told as an error in the facts."""
     every = ALL in names
     if every:
         wanted = [model for model in catalogue().models.values() if model.addresses]
@@ -201,29 +194,33 @@ def _download(
     for model in wanted:
         cache.require_weights(model, mirror=wishes.mirror)
     obtained: list[tuple[Model, Obtained]] = []
-    failures = []
+    failures: list[DownloadFailure] = []
     with ProgressLine() as line:
         for model in wanted:
-            failure = _obtain(model, cache, wishes, line, obtained)
-            if failure is not None and not every:
-                raise failure
-            if failure is not None:
+            come = _fetched(model, cache, wishes, line)
+            if isinstance(come, Obtained):
+                obtained.append((model, come))
+            elif every:
                 line.write("")
-                click.echo(f"failed: {failure}", err=True)
-                failures.append(failure)
-    return obtained, failures
+                click.echo(f"failed: {come}", err=True)
+                failures.append(come)
+            else:
+                raise come
+    facts: dict[str, Any] = {"downloaded": [_obtained_facts(model, files) for model, files in obtained]}
+    if failures:
+        message = f"{len(failures)} of {len(wanted)} downloads failed"
+        facts["failed"] = [str(each) for each in failures]
+        facts["error"] = {"type": DownloadFailure.__name__, "message": message, "remedy": ""}
+    return facts, "\n\n".join(_obtained_text(model, files) for model, files in obtained)
 
 
-def _obtain(
-    model: Model, cache: WeightsCache, wishes: Wishes, line: ProgressLine, obtained: list[tuple[Model, Obtained]]
-) -> DownloadFailure | None:
+def _fetched(model: Model, cache: WeightsCache, wishes: Wishes, line: ProgressLine) -> Obtained | DownloadFailure:
     try:
-        obtained.append((model, cache.obtain(model, wishes, progress=_progress(model, line))))
+        return cache.obtain(model, wishes, progress=_progress(model, line))
     except DownloadFailure as failure:
         return failure
     except KeyboardInterrupt:
         raise Interrupted("stopped; what has come is kept, the same command goes on with it") from None
-    return None
 
 
 def _progress(model: Model, line: ProgressLine) -> Progress:
@@ -240,24 +237,7 @@ def _progress(model: Model, line: ProgressLine) -> Progress:
     return show
 
 
-def _obtained_text(model: Model, files: Obtained) -> str:
-    status = "comes with reidkit" if model.embedded else "downloaded and locked" if files.new else "already here"
-    lines = [
-        f"{model.name}: {status}, {files.bytes:,} bytes, SHA-256 {files.sha256}",
-        f"  trained on images of these terms: {catalogue().terms(model)}",
-        f"  {files.path}",
-        _export_command(model, files.path),
-    ]
-    return "\n".join(lines)
-
-
-def _export_command(model: Model, path: Path) -> str:
-    meant = model == catalogue().named(model.name) and path == WeightsCache().path(model)
-    what = model.name if meant else f"{model.backbone} --weights {path}"
-    return f"next step: reid-export --model {what} --target onnxruntime --output artifacts"
-
-
-def _obtained_dict(model: Model, files: Obtained) -> dict[str, Any]:
+def _obtained_facts(model: Model, files: Obtained) -> dict[str, Any]:
     return {
         "name": model.name,
         "backbone": model.backbone,
@@ -269,16 +249,33 @@ def _obtained_dict(model: Model, files: Obtained) -> dict[str, Any]:
     }
 
 
-def _use_text(result: Use, config: Path) -> str:
-    lines = [result.edit.diff.rstrip() or f"{config} says all this already"]
-    lines += [f"note: {note}" for note in result.notes]
+def _obtained_text(model: Model, files: Obtained) -> str:
+    status = "comes with reidkit" if model.embedded else "downloaded and locked" if files.new else "already here"
+    lines = [
+        f"{model.name}: {status}, {files.bytes:,} bytes, SHA-256 {files.sha256}",
+        f"  trained on images of these terms: {catalogue().terms(model)}",
+        f"  {files.path}",
+        _export_command(model, files.path),
+    ]
+    return "\n".join(lines)
+
+
+def _used(name: str, config: Path, cache: WeightsCache) -> _Told:
+    """A model or artifact named in a settings file."""
+    result = use(name, config)
     if result.model is None:
-        return "\n".join([*lines, f"next step: reid-track --tracker {config} …"])
-    cache = WeightsCache()
-    status = cache.status(result.model)
-    step = f"next step: reid-models --download {result.model.name}"
-    if status in (Status.EMBEDDED, Status.DOWNLOADED):
+        step = f"next step: reid-track --tracker {config} …"
+    elif (status := cache.status(result.model)) in (Status.EMBEDDED, Status.DOWNLOADED):
         step = _export_command(result.model, cache.path(result.model))
     elif status is Status.NONE:
         step = _export_command(result.model, Path("YOURS.pth"))
-    return "\n".join([*lines, step])
+    else:
+        step = f"next step: reid-models --download {result.model.name}"
+    diff = result.edit.diff.rstrip() or f"{config} says all this already"
+    return {"used": result.to_dict()}, "\n".join([diff, *(f"note: {note}" for note in result.notes), step])
+
+
+def _export_command(model: Model, path: Path) -> str:
+    meant = model == catalogue().named(model.name) and path == WeightsCache().path(model)
+    what = model.name if meant else f"{model.backbone} --weights {path}"
+    return f"next step: reid-export --model {what} --target onnxruntime --output artifacts"
