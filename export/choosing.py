@@ -23,6 +23,7 @@ from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import ExportFailure, GateFailure, MissingDependency, TargetUnavailable
 from reidkit.runtime.files import whole_file
 from reidkit.targets import Precision, find_target
+from reidkit.targets.target import options_for, read_options
 
 _ROUNDS = 5
 
@@ -70,6 +71,9 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
             f"--precision auto chooses by measurement, and {target.name} runs nothing here: {reason}",
             remedy="name the precision",
         )
+    options = {precision: options_for(target, job.options, precision) for precision in target.precisions}
+    for precision, given in options.items():
+        read_options(target, given, precision, job.batch)
     original = cache(job.original)
     evidence = replace(job.evidence or Evidence(), allow_slower=True)  # the measurement below decides
     results: dict[Precision, ExportResult] = {}
@@ -77,13 +81,14 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
     job.output.mkdir(parents=True, exist_ok=True)
     with workspace(job.output / "auto") as scratch:
         for precision in (each for each in Precision if each in target.precisions):
-            if precision is Precision.INT8 and job.calibration is None:
+            if precision is Precision.INT8 and target.calibrates and job.calibration is None:
                 left_out[precision.value] = "nothing to calibrate with: give --calibration"
                 continue
             alone = replace(
                 job,
                 original=original,
                 precision=precision,
+                options=options[precision],
                 output=scratch / precision,
                 report=None if job.report is None else scratch / f"{precision}.html",
                 calibration=job.calibration if precision is Precision.INT8 else None,

@@ -39,7 +39,7 @@ from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import ExportFailure, InvalidInput, TargetUnavailable
 from reidkit.targets import BuildJob, BuiltEngine, Precision, Target, find_target
 from reidkit.targets._bundle import this_machine
-from reidkit.targets.target import no_calibration, read_options, refuse_precision
+from reidkit.targets.target import no_calibration, options_for, read_options, refuse_precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
         )
     libraries = original.libraries if target.consumes == "onnx" else ("torch",)
     calibration = None if job.calibration is None else CalibrationSet.read(job.calibration, original.preprocessing)
-    provenance = None if calibration is None else calibration.to_dict()
+    provenance: dict[str, Any] | None = None
     artifact = job.output / _name(job, original)
     limits = EMBEDDING_LIMITS if job.evidence is None else job.evidence.limits.embedding
     fidelity = Fidelity.to(original, folder=job.crops, max_batch=job.batch.max, limits=limits)
@@ -147,6 +147,8 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
 
             progress(f"building for {target.name}")
             built = _built(target, job, original, graph, calibration)
+            if built.calibrated and calibration:
+                provenance = calibration.to_dict()
             checks = golden(original)
             write_golden(folder, checks)
             manifest = Manifest(
@@ -199,7 +201,7 @@ def _usable_target(job: ExportJob) -> Target:
     """The target, if it can build the job here; told now and not after ten seconds of conversion."""
     target = find_target(job.target)
     refuse_precision(target, job.precision)
-    read_options(target, job.options)
+    read_options(target, job.options, job.precision, job.batch)
     if target.most_batch_sizes is not None and len(job.batch_sizes) > target.most_batch_sizes:
         raise InvalidInput(
             f"target {target.name} builds for at most {target.most_batch_sizes} batch sizes, found "
@@ -251,6 +253,7 @@ def _float(job: ExportJob, original: Original, folder: Path) -> Path:
             job,
             original=lambda: original,
             precision=Precision.FP32,
+            options=options_for(find_target(job.target), job.options, Precision.FP32),
             output=folder,
             name="float",
             calibration=None,

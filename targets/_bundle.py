@@ -136,8 +136,9 @@ def _what_builds(manifest: Manifest, recipe: Recipe) -> tuple[Target, Precision]
     if built not in set(Precision):
         raise ArtifactInvalid(f"{manifest.name} is to be built in {built}", remedy="install a newer reidkit")
     target = find_target(manifest.target)
-    read_options(target, recipe.options)
-    return target, Precision(built)
+    precision = Precision(built)
+    read_options(target, recipe.options, precision, manifest.batch)
+    return target, precision
 
 
 def _expect_possible(manifest: Manifest, what: str, reason: str | None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from reidkit.runtime.engines._tensorrt import profiles, vendor_log
+from reidkit.runtime.engines._tensorrt import DLA_CORE, profiles, vendor_log
 from reidkit.runtime.errors import ExportFailure, InvalidInput, did_you_mean
 from reidkit.runtime.files import whole_file
 from reidkit.targets.target import BuildJob, BuiltEngine, Precision
@@ -26,7 +26,8 @@ class Settings:
 
     Attributes:
         workspace_mib: most memory for a layer's scratch space, in MiB; None for the library's choice.
-        dla: core of the deep learning accelerator that takes the layers it can; None for the GPU alone.
+        dla: core of the deep learning accelerator that takes the layers it can, in batches of the one size; None for
+            the GPU alone.
         version_compatible: whether later versions of the library may run the engine.
         hardware_compatible: whether any GPU from compute capability 8.0 on may run it.
         compute_capability: GPUs to build for, such as ``("8.6", "8.9")``; empty for the library's choice.
@@ -67,7 +68,10 @@ def build_engine(
             remedy="precision is decided in the graph: export it in the one to be built",
         )
     config = _config(trt, builder, settings)
-    _add_profiles(builder, config, network, job)
+    _add_profiles(builder, config, network, job, fixed=settings.dla is not None)
+    toolchain = dict(toolchain)
+    if settings.dla is not None:
+        toolchain |= {DLA_CORE: str(settings.dla), "dla_layers": _on_dla(config, network)}
     bound_to = _bound_to(toolchain)
     cache = job.cache_folder / f".{bound_to}.timing-cache" if timing_cache and job.cache_folder else None
     if cache:
@@ -79,7 +83,7 @@ def build_engine(
         _store_timings(config, cache)
     engine_file = f"engine-{bound_to}.plan"
     (job.folder / engine_file).write_bytes(plan)
-    return BuiltEngine(engine_file=engine_file, toolchain=dict(toolchain), precision_built=found)
+    return BuiltEngine(engine_file=engine_file, toolchain=toolchain, precision_built=found)
 
 
 def _parsed(trt: ModuleType, builder: Any, onnx_path: Path) -> Any:
@@ -144,16 +148,28 @@ def _compute_capability(trt: ModuleType, name: str) -> Any:
     return known[name]
 
 
-def _add_profiles(builder: Any, config: Any, network: Any, job: BuildJob) -> None:
+def _add_profiles(builder: Any, config: Any, network: Any, job: BuildJob, *, fixed: bool) -> None:
     """A graph whose batch is open gets the profiles of the job's batch sizes; one of a fixed batch has none."""
     tensor = network.get_input(0)
     batch, *crop = tensor.shape
     if batch != -1:
         return
-    for profile in profiles(job.batch):
+    for profile in profiles(job.batch, fixed=fixed):
         shapes = builder.create_optimization_profile()
         shapes.set_shape(tensor.name, *((size, *crop) for size in profile))
         config.add_optimization_profile(shapes)
+
+
+def _on_dla(config: Any, network: Any) -> str:
+    """``12 of 90`` layers that the deep learning accelerator takes. Raises `ExportFailure` where it takes none."""
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    taken = sum(config.can_run_on_DLA(layer) for layer in layers)
+    if not taken:
+        raise ExportFailure(
+            f"the deep learning accelerator takes none of the {len(layers)} layers: all would run on the GPU",
+            remedy="leave the option 'dla' out to use the GPU",
+        )
+    return f"{taken} of {len(layers)}"
 
 
 def _load_timings(config: Any, path: Path) -> None:

@@ -62,6 +62,7 @@ class CoreMlTarget:
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint: frozenset[Precision] = frozenset()
     int8_layout: Layout | None = None
+    calibrates = False
     options: Mapping[str, Option] = MappingProxyType(
         {"input": Option(about="array: batches of float32 grey levels; image: a picture at a time", read=_input)}
     )
@@ -75,7 +76,7 @@ class CoreMlTarget:
     def build(self, job: BuildJob) -> BuiltEngine:
         """Write ``engine.mlpackage``, a folder, and hold what was saved to the program."""
         refuse_precision(self, job.precision)
-        kind = read_options(self, job.options).get("input", "array")
+        kind = read_options(self, job.options, job.precision, job.batch).get("input", "array")
         try:
             with _quietly():
                 import coremltools

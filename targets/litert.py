@@ -68,8 +68,15 @@ class LiteRtTarget:
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint: frozenset[Precision] = frozenset()
     int8_layout: Layout | None = None
+    calibrates = True
     options: Mapping[str, Option] = MappingProxyType(
-        {"int8": Option(about="full or dynamic: whether the scales of activations are fixed", read=_way)}
+        {
+            "int8": Option(
+                about="full or dynamic: whether the scales of activations are fixed",
+                read=_way,
+                precisions=frozenset({Precision.INT8}),
+            )
+        }
     )
     most_batch_sizes: int | None = None
     portable = False
@@ -81,7 +88,7 @@ class LiteRtTarget:
     def build(self, job: BuildJob) -> BuiltEngine:
         """Write ``engine.tflite``; LiteRT must run it."""
         refuse_precision(self, job.precision)
-        way: str | None = read_options(self, job.options).get("int8")
+        way: str | None = read_options(self, job.options, job.precision, job.batch).get("int8")
         is_int8 = job.precision is Precision.INT8
         crops = calibration_crops(job) if is_int8 and way != "dynamic" else None
         if missing := _missing_library():
@@ -114,6 +121,7 @@ class LiteRtTarget:
             engine_file=engine_file.name,
             toolchain={**{library: version(library) for library in _LIBRARIES}, **computes},
             precision_built=job.precision,
+            calibrated=computes.get("int8") == "full",
         )
 
 

@@ -31,6 +31,7 @@ class NcnnTarget:
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint = frozenset({Precision.FP16})
     int8_layout: Layout | None = None
+    calibrates = True
     options = NO_OPTIONS
     most_batch_sizes: int | None = None
     portable = False
@@ -63,6 +64,7 @@ class NcnnTarget:
             engine_file="engine.param",
             toolchain={"ncnn": ncnn.__version__, "pnnx": version("pnnx")},
             precision_built=job.precision,
+            calibrated=crops is not None,
         )
 
 

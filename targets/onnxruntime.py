@@ -26,6 +26,7 @@ class OnnxRuntimeTarget:
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint: frozenset[Precision] = frozenset()
     int8_layout: Layout | None = Layout.UNSIGNED
+    calibrates = True
     options = NO_OPTIONS
     most_batch_sizes: int | None = None
     portable = False

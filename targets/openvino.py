@@ -37,10 +37,12 @@ class OpenVinoTarget:
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8})
     by_hint = frozenset({Precision.BF16})
     int8_layout: Layout | None = Layout.HALVES
+    calibrates = True
     options: Mapping[str, Option] = MappingProxyType(
         {
             PERFORMANCE: Option(
-                about=f"{LATENCY}, the default: all threads on one batch; {THROUGHPUT}: a part of it on each thread",
+                about=f"{LATENCY}, the default: all threads on one batch; {THROUGHPUT}: a part of it on each of the "
+                "processor's threads, other devices as before",
                 read=_performance,
             )
         }
@@ -79,7 +81,7 @@ class OpenVinoTarget:
             toolchain={
                 "openvino": openvino.__version__,
                 "inference_precision": hint,
-                PERFORMANCE: read_options(self, job.options).get(PERFORMANCE, LATENCY),
+                PERFORMANCE: read_options(self, job.options, job.precision, job.batch).get(PERFORMANCE, LATENCY),
             },
             precision_built=job.precision,
         )

@@ -36,10 +36,14 @@ class Option:
     Attributes:
         about: what it does and which text it takes.
         read: what that text means; a `ValueError` says that it means nothing.
+        precisions: those in which it does something.
+        most_batch_sizes: how many sizes it can be had with; None for as many as the target takes.
     """
 
     about: str
     read: Callable[[str], Any]
+    precisions: frozenset[Precision] = frozenset(Precision)
+    most_batch_sizes: int | None = None
 
 
 NO_OPTIONS: Mapping[str, Option] = MappingProxyType({})
@@ -60,6 +64,7 @@ class BuildJob:
         precision: what the user asked for.
         batch: batch sizes the engine must take.
         options: the target's own settings, by name.
+        device: of this box, as the target's engine calls it, for a target that builds for one.
         cache_folder: where a compiler may keep what makes its next build quicker; None for nowhere.
         calibration: crops to calibrate with, (N, 3, H, W) uint8 as the network takes them, for a target that quantises
             by its own tool; see `calibration_crops`. None where none were given.
@@ -70,6 +75,7 @@ class BuildJob:
     precision: Precision
     batch: Batch
     options: Mapping[str, str] = field(default_factory=dict)
+    device: str = "auto"
     cache_folder: Path | None = None
     program: Callable[[int | None], Any] | None = None
     backbone: BackboneInfo | None = None
@@ -85,6 +91,7 @@ class BuiltEngine:
         engine_file: the file to open, relative to the job's folder.
         toolchain: version by library, of all that had a hand in it, and what else the engine is bound to.
         precision_built: what the engine really computes in.
+        calibrated: whether the job's crops gave the engine its scales.
         evaluate: what the engine file says, computed without the engine, for where that cannot run: up to the largest
             batch of (N, 3, H, W) uint8 crops -> (N, D) float32 raw embeddings. None where nothing but the engine can.
     """
@@ -92,6 +99,7 @@ class BuiltEngine:
     engine_file: str
     toolchain: dict[str, str]
     precision_built: Precision
+    calibrated: bool = False
     evaluate: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
 
 
@@ -107,6 +115,7 @@ class Target(Protocol):
         by_hint: those of them in which the library computes because it is told to; it is fed a graph in float32 then.
         int8_layout: of the Q/DQ graph that it is fed in int8; None for a target that quantises by its own tool, or not
             at all.
+        calibrates: whether int8 may take crops to be scaled by.
         options: settings of its own, by name.
         most_batch_sizes: how many sizes a build can be made for; None for any number.
         portable: whether its engine can be built on the box later, from the graph and a recipe in the artifact; then
@@ -119,6 +128,7 @@ class Target(Protocol):
     precisions: frozenset[Precision]
     by_hint: frozenset[Precision]
     int8_layout: Layout | None
+    calibrates: bool
     options: Mapping[str, Option]
     most_batch_sizes: int | None
     portable: bool
@@ -158,19 +168,45 @@ def no_calibration() -> InvalidInput:
     )
 
 
-def read_options(target: Target, given: Mapping[str, str]) -> dict[str, Any]:
-    """The values of the options that were given to `target`. Raises `InvalidInput`, with a suggestion for a name."""
+def read_options(target: Target, given: Mapping[str, str], precision: Precision, batch: Batch) -> dict[str, Any]:
+    """The values of the options that were given to `target`, for a build in that precision and those batch sizes.
+
+    Raises:
+        InvalidInput: there is no such option, with a suggestion; its value means nothing; or it would do nothing.
+    """
     values = {}
     for name, text in given.items():
         if name not in target.options:
             known = did_you_mean(name, target.options) if target.options else "it has none"
             raise InvalidInput(f"target {target.name} has no option '{name}'", remedy=known)
+        option = target.options[name]
         try:
-            values[name] = target.options[name].read(text)
+            values[name] = option.read(text)
         except ValueError as error:
-            about = target.options[name].about
-            raise InvalidInput(f"option {name} of target {target.name} cannot be '{text}'", remedy=about) from error
+            raise InvalidInput(
+                f"option {name} of target {target.name} cannot be '{text}'", remedy=option.about
+            ) from error
+        if precision not in option.precisions:
+            raise InvalidInput(
+                f"option {name} of target {target.name} does nothing in {precision}",
+                remedy=f"it is for {', '.join(sorted(option.precisions & target.precisions))}: leave it out",
+            )
+        if option.most_batch_sizes is not None and len(batch.buckets) > option.most_batch_sizes:
+            raise InvalidInput(
+                f"option {name} of target {target.name} takes at most {option.most_batch_sizes} batch sizes, found "
+                f"{', '.join(map(str, batch.buckets))}",
+                remedy="give --batch the size to build for",
+            )
     return values
+
+
+def options_for(target: Target, given: Mapping[str, str], precision: Precision) -> dict[str, str]:
+    """Those of the options given that are not for other precisions alone."""
+    return {
+        name: text
+        for name, text in given.items()
+        if name not in target.options or precision in target.options[name].precisions
+    }
 
 
 def natural(text: str) -> int:

@@ -37,6 +37,7 @@ class TensorRtRtxTarget:
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     by_hint: frozenset[Precision] = frozenset()
     int8_layout: Layout | None = Layout.SIGNED
+    calibrates = True
     most_batch_sizes: int | None = 3  # of an optimization profile: the least, the best, the most
     portable = True
     options: Mapping[str, Option] = MappingProxyType(
@@ -55,7 +56,7 @@ class TensorRtRtxTarget:
     def build(self, job: BuildJob) -> BuiltEngine:
         """Write ``engine-tensorrt_rtx-VERSION-smNN-SYSTEM.plan``."""
         refuse_precision(self, job.precision)
-        settings = Settings(**read_options(self, job.options))
+        settings = Settings(**read_options(self, job.options, job.precision, job.batch))
         try:
             import tensorrt_rtx
         except ModuleNotFoundError as error:

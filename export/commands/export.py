@@ -110,7 +110,9 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> 
     callback=_options,
     multiple=True,
     metavar="NAME=VALUE",
-    help="A setting of the target's own; a wrong one is told with those there are.",
+    help="A setting of the target's own. coreml: input=array|image; litert: int8=full|dynamic; openvino: "
+    "performance=latency|throughput; tensorrt: workspace_mib=N, dla=CORE, version_compatible=yes, "
+    "hardware_compatible=yes; tensorrt_rtx: workspace_mib=N, compute_capability=8.6,8.9.",
 )
 @click.option(
     "--crops", type=click.Path(path_type=Path), help="Folder of real crops to check with.  [default: rendered ones]"
@@ -222,6 +224,8 @@ def export(
         raise click.UsageError("--width needs --crops FOLDER, along whose axes embeddings are projected")
     if calibration is not None and precision in ("fp32", "fp16", "bf16"):
         raise click.UsageError(f"--calibration is for --precision int8, not {precision}")
+    if calibration is not None and not find_target(target).calibrates:
+        raise click.UsageError(f"--calibration is not for target {target}: its int8 is scaled by the weights alone")
     if calibration is None and precision == Precision.INT8 and find_target(target).int8_layout is not None:
         raise click.UsageError(str(no_calibration()))
     if detections is not None and sequence is None:

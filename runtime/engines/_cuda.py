@@ -51,6 +51,18 @@ def compute_capability(runtime: ModuleType, device: int) -> str:
     return f"{major}.{minor}"
 
 
+def device_name(runtime: ModuleType, device: int) -> str:
+    """Such as ``"Orin"``. Raises `EngineFailure` where CUDA has no such device."""
+    (properties,) = _checked(runtime, runtime.cudaGetDeviceProperties(device))
+    name: str = properties.name.partition(b"\0")[0].decode()
+    return name
+
+
+def make_current(runtime: ModuleType, device: int) -> None:
+    """Make it this thread's device. Raises `EngineFailure` where CUDA has no such device."""
+    _checked(runtime, runtime.cudaSetDevice(device))
+
+
 def device_index(name: str, *, engine: str) -> int:
     """Which device ``auto``, ``cuda`` or ``cuda:1`` is. Raises `InvalidInput` for any other name."""
     kind, _, index = name.partition(":")
@@ -80,7 +92,7 @@ class CudaDevice:
 
     def use(self) -> None:
         """Make it this thread's device."""
-        self._call("cudaSetDevice", self._index)
+        make_current(self._runtime, self._index)
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """An array in host memory that the device reads and writes by itself; it lives as long as anybody has it."""

@@ -31,7 +31,8 @@ from reidkit.runtime.engines.engine import EngineBase
 from reidkit.runtime.errors import EngineFailure, EngineNotBuilt, InvalidInput, MissingDependency, TargetUnavailable
 
 DLA_CORE = "dla_core"
-"""Key of a manifest's toolchain: the deep learning accelerator that the engine was built for."""
+"""Key of a manifest's toolchain: the deep learning accelerator that the engine was built for. It takes one batch size,
+to which others are filled up."""
 
 
 class Profile(NamedTuple):
@@ -42,8 +43,8 @@ class Profile(NamedTuple):
     most: int
 
 
-def profiles(batch: Batch) -> list[Profile]:
-    """The optimization profiles of an engine that takes these batch sizes.
+def profiles(batch: Batch, *, fixed: bool = False) -> list[Profile]:
+    """The optimization profiles of an engine that takes these batch sizes, or of a `fixed` one their maximum alone.
 
     A dynamic batch is one profile: its buckets are the least and the best size, by default 1 and the maximum, then the
     maximum. Otherwise each bucket is a profile of its own.
@@ -51,6 +52,8 @@ def profiles(batch: Batch) -> list[Profile]:
     Raises:
         InvalidInput: a dynamic batch has more than three buckets, or some beyond its maximum.
     """
+    if fixed:
+        return [Profile(batch.max, batch.max, batch.max)]
     if not batch.dynamic:
         return [Profile(bucket, bucket, bucket) for bucket in batch.buckets]
     sizes = batch.buckets or [1, batch.max]
@@ -78,13 +81,14 @@ def this_box(library: str, trt: ModuleType, capability: str) -> dict[str, str]:
     return {library: trt.__version__, "compute_capability": capability, "system": system}
 
 
-def expect_fit(manifest: Manifest, here: Mapping[str, str], folder: Path) -> None:
+def expect_fit(manifest: Manifest, here: Mapping[str, str], folder: Path, *, device: str = "auto") -> None:
     """Hold the engine in `folder` to this box. A + in the manifest's toolchain stands for any later version too.
 
     Args:
         manifest: what it was built for.
         here: `this_box`.
         folder: for the message.
+        device: likewise.
 
     Raises:
         EngineNotBuilt: the library or the device is another; the message names both.
@@ -96,9 +100,10 @@ def expect_fit(manifest: Manifest, here: Mapping[str, str], folder: Path) -> Non
         if not any(_takes(version, found) for version in built.get(what, "").split())
     ]
     if changed:
+        where = "" if device == "auto" else f" --device {device}"
         raise EngineNotBuilt(
             f"the engine of {manifest.name} was built for {' and for '.join(changed)}",
-            remedy=f"build it here with reidkit build {folder}, or export it again on this box",
+            remedy=f"build it here with reidkit build {folder}{where}, or export it again on this box",
         )
 
 
@@ -170,7 +175,7 @@ class TensorRtBase(EngineBase):
             raise TargetUnavailable(
                 f"{self.manifest.name} cannot run here: {reason}", remedy="open it on the box it is for"
             )
-        expect_fit(self.manifest, this_box(self.library, trt, compute_capability(cuda, index)), folder)
+        expect_fit(self.manifest, this_box(self.library, trt, compute_capability(cuda, index)), folder, device=device)
         plan = read_checked(folder, self.manifest, self.manifest.engine_file)
         self._cuda = CudaDevice(cuda, index)
         try:
@@ -197,7 +202,7 @@ class TensorRtBase(EngineBase):
         self._rows = self._cuda.pinned((self.max_batch, self.embedding_dim), rows_dtype)
         self._rows_address = self._cuda.memory(self._rows.nbytes)
         self._engine = engine
-        self._profiles = profiles(self.manifest.batch)
+        self._profiles = profiles(self.manifest.batch, fixed=DLA_CORE in self.manifest.toolchain)
         self._contexts = [self._context(trt, index, output) for index in range(len(self._profiles))]
         self._cuda.synchronize()  # a profile is in force once the stream has come past it
 

@@ -154,7 +154,9 @@ def test_int8_is_built_in_the_way_that_is_asked_for_or_in_the_faster(tmp_path: P
     for asked in ("full", "dynamic", None):
         options = {"int8": asked} if asked else {}
         job = miniature(tmp_path, precision=Precision.INT8, options=options, calibration=crops)
-        found[asked] = find_target("litert").build(job).toolchain["int8"]
+        built = find_target("litert").build(job)
+        found[asked] = built.toolchain["int8"]
+        assert built.calibrated is (found[asked] == "full")
     assert found.pop(None) in ("full", "dynamic")
     assert all(asked == built for asked, built in found.items())
 
@@ -195,6 +197,11 @@ def test_what_somebody_keeps_is_converted_once(tmp_path: Path, monkeypatch: pyte
 def test_a_third_way_of_int8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="option int8 of target litert cannot be 'half': full or dynamic"):
         find_target("litert").build(miniature(tmp_path, precision=Precision.INT8, options={"int8": "half"}))
+
+
+def test_a_way_of_int8_is_no_way_of_float(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="option int8 of target litert does nothing in fp32: it is for int8"):
+        find_target("litert").build(miniature(tmp_path, options={"int8": "full"}))
 
 
 class Unheard(torch.nn.Module):

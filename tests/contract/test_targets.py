@@ -119,11 +119,12 @@ def test_without_its_library_it_says_why_and_which_extra(
 
 def test_an_option_that_it_does_not_have_is_refused(target: Target) -> None:
     with pytest.raises(InvalidInput, match=f"target {target.name} has no option 'wings'"):
-        read_options(target, {"wings": "yes"})
+        read_options(target, {"wings": "yes"}, Precision.FP32, BATCH)
 
 
-def test_each_option_says_what_it_is_about(target: Target) -> None:
+def test_each_option_says_what_it_is_about_and_does_something(target: Target) -> None:
     assert all(option.about for option in target.options.values())
+    assert all(option.precisions & target.precisions for option in target.options.values())
 
 
 def test_a_name_almost_right_is_suggested() -> None:

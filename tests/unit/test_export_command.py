@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ from reidkit.runtime.artifact.digests import sha256_of  # noqa: E402
 from reidkit.runtime.artifact.folder import load_golden, read_artifact  # noqa: E402
 from reidkit.runtime.engines import engines, open_artifact  # noqa: E402
 from reidkit.runtime.errors import ReidkitError  # noqa: E402
-from reidkit.targets import find_target  # noqa: E402
+from reidkit.targets import find_target, targets  # noqa: E402
 from reidkit.targets.commands.build import build  # noqa: E402
 
 PLUG_IN = '''
@@ -230,12 +231,31 @@ def test_tensorrt_is_exported_without_a_gpu(target: str, option: str, output: Pa
     [
         (["--option", "wings=two"], 1, "target tensorrt has no option 'wings': known: dla,"),
         (["--option", "dla=two"], 1, "option dla of target tensorrt cannot be 'two'"),
+        (["--option", "dla=0"], 1, "option dla of target tensorrt does nothing in fp32"),
+        (
+            ["--option", "dla=0", "--precision", "fp16", "--batch", "1,4,8"],
+            1,
+            "takes at most 1 batch sizes, found 1, 4",
+        ),
         (["--precision", "bf16"], 1, "target tensorrt does not build bf16: it builds fp16, fp32"),
     ],
     ids=str,
 )
 def test_what_the_target_cannot_do_is_refused_first(arguments: list[str], code: int, saying: str, output: Path) -> None:
     assert_refused(random(output, *arguments, target="tensorrt"), output, code=code, saying=saying)
+
+
+def test_help_names_every_option_of_every_target() -> None:
+    told = " ".join(CliRunner().invoke(export, ["--help"]).stdout.split())
+    for name in targets():
+        for option in find_target(name).options:
+            assert re.search(rf"\b{name}: [^;.]*\b{option}=", told), f"{name} {option}"
+
+
+def test_crops_that_would_scale_nothing_are_refused(output: Path, tmp_path: Path) -> None:
+    done = random(output, "--precision", "int8", "--calibration", tmp_path, target="coreml")
+    assert (done.exit_code, list(output.iterdir())) == (2, [])
+    assert "--calibration is not for target coreml" in done.stderr
 
 
 @pytest.mark.parametrize(

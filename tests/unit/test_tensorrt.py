@@ -6,7 +6,7 @@ import ast
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from reidkit.runtime.errors import (
     TargetUnavailable,
 )
 from reidkit.targets import BuildJob, BuiltEngine, Precision, _tensorrt_builder, find_target
-from reidkit.targets.target import read_options
+from reidkit.targets.target import options_for, read_options
 
 BATCH = Batch(dynamic=True, max=4, buckets=[])
 
@@ -143,6 +143,11 @@ def test_an_engine_for_another_box_is_to_be_built_here(changes: dict[str, str], 
         expect_fit(manifest_of({**HERE, **changes}), HERE, Path("here"))
 
 
+def test_an_engine_for_another_gpu_of_this_box_is_to_be_built_for_that_one() -> None:
+    with pytest.raises(EngineNotBuilt, match="build it here with reidkit build here --device cuda:1, or"):
+        expect_fit(manifest_of({**HERE, "compute_capability": "8.6"}), HERE, Path("here"), device="cuda:1")
+
+
 def manifest_of(toolchain: dict[str, str]) -> Any:
     manifest = tiny_manifest(Tiny(target="tensorrt"), engine="tensorrt", engine_file="plan", files={})
     return replace(manifest, toolchain=toolchain)
@@ -171,15 +176,49 @@ def test_other_devices_are_refused(name: str) -> None:
 )
 def test_an_option_of_another_kind_says_what_it_is_about(target: str, option: str, text: str) -> None:
     with pytest.raises(InvalidInput, match=f"option {option} of target {target} cannot be '{text}': "):
-        read_options(find_target(target), {option: text})
+        read_options(find_target(target), {option: text}, Precision.FP16, BATCH)
 
 
 def test_options_are_the_builders_settings() -> None:
     given = {"workspace_mib": "512", "dla": "0", "version_compatible": "yes", "hardware_compatible": "no"}
-    settings = _tensorrt_builder.Settings(**read_options(find_target("tensorrt"), given))
+    settings = _tensorrt_builder.Settings(**read_options(find_target("tensorrt"), given, Precision.FP16, BATCH))
     assert settings == _tensorrt_builder.Settings(
         workspace_mib=512, dla=0, version_compatible=True, hardware_compatible=False
     )
+
+
+@pytest.mark.parametrize(
+    ("precision", "buckets", "told"),
+    [
+        (Precision.FP32, [], "option dla of target tensorrt does nothing in fp32: it is for fp16, int8: leave it out"),
+        (Precision.FP16, [1, 8], "takes at most 1 batch sizes, found 1, 8: give --batch the size to build for"),
+    ],
+)
+def test_a_deep_learning_accelerator_that_could_do_nothing_is_refused(
+    precision: Precision, buckets: list[int], told: str
+) -> None:
+    batch = Batch(dynamic=True, max=8, buckets=buckets)
+    with pytest.raises(InvalidInput, match=told):
+        read_options(find_target("tensorrt"), {"dla": "0"}, precision, batch)
+    without = options_for(find_target("tensorrt"), {"dla": "0", "workspace_mib": "512"}, Precision.FP32)
+    assert without == {"workspace_mib": "512"}
+
+
+def test_an_accelerator_takes_one_size_to_which_others_are_filled_up() -> None:
+    (profile,) = profiles(Batch(dynamic=True, max=8, buckets=[]), fixed=True)
+    assert profile == Profile(8, 8, 8)
+    assert [choose([profile], count) for count in (1, 8)] == [(0, 8), (0, 8)]
+
+
+def test_layers_that_the_accelerator_takes_are_counted(trt: ModuleType, tmp_path: Path) -> None:
+    """The real library says of every layer that this machine's accelerator, which it has not, does not take it."""
+    (tmp_path / "graph.onnx").write_bytes(tiny_onnx(Tiny()).SerializeToString())
+    builder = trt.Builder(vendor_log(trt).logger)
+    network = _tensorrt_builder._parsed(trt, builder, tmp_path / "graph.onnx")
+    with pytest.raises(ExportFailure, match=f"takes none of the {network.num_layers} layers: all would run on the GPU"):
+        _tensorrt_builder._on_dla(builder.create_builder_config(), network)
+    convolutions = SimpleNamespace(can_run_on_DLA=lambda layer: layer.type == trt.LayerType.CONVOLUTION)
+    assert _tensorrt_builder._on_dla(convolutions, network) == f"1 of {network.num_layers}"
 
 
 def test_an_engine_tells_what_it_is_bound_to(trt: ModuleType, tmp_path: Path) -> None:
