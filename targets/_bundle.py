@@ -21,6 +21,7 @@ from reidkit.runtime.engines import EngineBase, engines, open_artifact, self_che
 from reidkit.runtime.errors import (
     ArtifactInvalid,
     ArtifactUntrusted,
+    EngineFailure,
     EngineNotBuilt,
     ExportFailure,
     InvalidInput,
@@ -39,25 +40,30 @@ class BuildResult:
         artifact: its folder.
         manifest: what it says of itself.
         is_new: whether it was built now; otherwise what was there fits.
+        because: what is wrong with the engine that was there; None where there was none, or it fits, or nobody asked.
     """
 
     artifact: Path
     manifest: Manifest
     is_new: bool
+    because: str | None = None
 
 
-def build_bundle(path: str | Path, *, output: Path | None = None, again: bool = False) -> BuildResult:
-    """Build the engine of the artifact at `path` for this box, unless one is there that fits.
+def build_bundle(
+    path: str | Path, *, output: Path | None = None, device: str = "auto", again: bool = False
+) -> BuildResult:
+    """Build the engine of the artifact at `path` for a device of this box, unless one is there that fits.
 
     Args:
         path: the folder of a bundle, or of an artifact that carries its recipe.
         output: folder in which the artifact's own folder is made; None to put it in the place of the bundle.
+        device: as for `open_artifact`.
         again: build even if an engine fits.
 
     Raises:
         ArtifactInvalid: the bundle is incomplete or altered, or of a precision that this version does not know.
         InvalidInput: the artifact carries no recipe, or one with options that the target does not have; or what is at
-            `output` is no artifact.
+            `output` is no artifact; or there is no such device.
         TargetUnavailable: the target cannot build here, or what it builds cannot run here.
         ExportFailure: the library refuses the graph, or the result cannot be written.
         InvalidFile: nothing can be written there.
@@ -73,7 +79,8 @@ def build_bundle(path: str | Path, *, output: Path | None = None, again: bool = 
     target, precision = _what_builds(manifest, recipe)
     engine: type[EngineBase] = engines()[target.engine].load()
     _expect_possible(manifest, "run", engine.available())
-    if not again and (there := _fitting(destination, manifest, recipe)):
+    there, because = (None, None) if again else _fitting(destination, manifest, recipe, device)
+    if there:
         return BuildResult(artifact=destination, manifest=there, is_new=False)
     _expect_possible(manifest, "built", target.available())
     try:
@@ -87,6 +94,7 @@ def build_bundle(path: str | Path, *, output: Path | None = None, again: bool = 
                     precision=precision,
                     batch=manifest.batch,
                     options=recipe.options,
+                    device=device,
                     cache_folder=destination.parent,
                 )
             )
@@ -99,13 +107,13 @@ def build_bundle(path: str | Path, *, output: Path | None = None, again: bool = 
                 files=record_files(new),
             )
             write_manifest(new, manifest)
-            with engine(manifest, new, device="auto", threads=None) as opened:
+            with engine(manifest, new, device=device, threads=None) as opened:
                 self_check(opened, read_golden(manifest, new))
     except OSError as error:
         raise ExportFailure(f"cannot write {destination} ({error.strerror or error})") from error
     if engine.runs_native_code:
         vouch(manifest)
-    return BuildResult(artifact=destination, manifest=manifest, is_new=True)
+    return BuildResult(artifact=destination, manifest=manifest, is_new=True, because=because)
 
 
 def this_machine() -> dict[str, str]:
@@ -118,16 +126,23 @@ def this_machine() -> dict[str, str]:
     }
 
 
-def _fitting(destination: Path, manifest: Manifest, recipe: Recipe) -> Manifest | None:
-    """The manifest of an artifact at `destination` that was built by this recipe and opens on this box."""
+def _fitting(destination: Path, manifest: Manifest, recipe: Recipe, device: str) -> tuple[Manifest | None, str | None]:
+    """The manifest of an artifact at `destination` that was built by this recipe and opens on `device`.
+
+    Otherwise None, and what is wrong with the engine that is there, if one is.
+    """
+    if not destination.exists():
+        return None, None
     try:
         there, _ = read_artifact(destination)
+        if not there.is_built:
+            return None, None
         if any(there.files.get(name) != manifest.files[name] for name in (recipe.graph, RECIPE_FILE)):
-            return None
-        open_artifact(destination).close()
-    except (ArtifactInvalid, ArtifactUntrusted, EngineNotBuilt):
-        return None
-    return there
+            return None, f"what is in {destination} was built of another graph, or by another recipe"
+        open_artifact(destination, device=device).close()
+    except (ArtifactInvalid, ArtifactUntrusted, EngineFailure, EngineNotBuilt) as error:
+        return None, error.message
+    return there, None
 
 
 def _what_builds(manifest: Manifest, recipe: Recipe) -> tuple[Target, Precision]:

@@ -93,11 +93,15 @@ def open_unchecked(
     return kind(manifest, folder, device=device, threads=threads)
 
 
-def build_engine(path: str | Path) -> None:
-    """Have the engine of the artifact at `path` built for this box, unless it has one that fits.
+def build_engine(path: str | Path, *, device: str = "auto") -> str | None:
+    """Have the engine of the artifact at `path` built for a device of this box, unless it has one that fits.
 
     Building is done by a room above this one, which joins through the entry-point group ``reidkit.builders``; see
     `reidkit.targets._bundle.build_bundle` for the errors.
+
+    Returns:
+        What was wrong with the engine that was there; None where there was none.
     """
-    for entry in entry_points(group="reidkit.builders", name="bundle"):
-        entry.load()(path)
+    (builder,) = entry_points(group="reidkit.builders", name="bundle")
+    because: str | None = builder.load()(path, device=device).because
+    return because

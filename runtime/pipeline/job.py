@@ -153,22 +153,24 @@ def appearance_of(job: TrackingJob, config: BotSortConfig) -> tuple[Engine | Non
         raise InvalidConfig(
             f"{job.tracker} tracks by appearance, but no artifact is named", remedy="give --reid DIR or --reid none"
         )
-    engine = _open(folder, job)
+    engine, told = _open(folder, job)
     try:
-        return engine, config.resolved(engine.manifest), []
+        return engine, config.resolved(engine.manifest), told
     except InvalidConfig:
         engine.close()
         raise
 
 
-def _open(folder: str, job: TrackingJob) -> Engine:
+def _open(folder: str, job: TrackingJob) -> tuple[Engine, list[str]]:
+    """The artifact's engine, built before where that is asked for and necessary, and what to tell about it."""
     try:
-        return open_artifact(folder, device=job.device, threads=job.threads, trusted=job.trusted)
+        return open_artifact(folder, device=job.device, threads=job.threads, trusted=job.trusted), []
     except (EngineNotBuilt, ArtifactUntrusted):
         if not job.build:
             raise
-    build_engine(folder)
-    return open_artifact(folder, device=job.device, threads=job.threads)
+    because = build_engine(folder, device=job.device)
+    told = [f"the engine of {folder} was built anew: {because}"] if because else []
+    return open_artifact(folder, device=job.device, threads=job.threads), told
 
 
 def engine_facts(engine: Engine) -> dict[str, str]:

@@ -28,9 +28,12 @@ from reidkit.runtime.errors import (
     InvalidInput,
     TargetUnavailable,
 )
-from reidkit.targets import find_target
+from reidkit.runtime.pipeline.job import TrackingJob, appearance_of
+from reidkit.runtime.tracking import BotSortConfig
+from reidkit.targets import BuildJob, BuiltEngine, find_target
 from reidkit.targets._bundle import build_bundle
 from reidkit.targets.commands.build import build
+from reidkit.targets.onnxruntime import OnnxRuntimeTarget
 
 pytest.importorskip("onnxruntime", reason="bundles are built for ONNX Runtime here: install the extra 'onnxruntime'")
 
@@ -99,19 +102,60 @@ def test_a_damaged_build_is_replaced(bundle: Path, tmp_path: Path) -> None:
     open_artifact(tmp_path / "built" / "tiny").close()
 
 
-def test_an_engine_for_another_version_is_built_again(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=[EngineNotBuilt, EngineFailure])
+def stale(request: pytest.FixtureRequest, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle whose engine was built, and is refused once when it is opened."""
     build_bundle(bundle)
     load = OnnxRuntimeEngine._load
-    stale = ["was built for onnxruntime 0.1"]
+    refusals = [request.param("it was built for onnxruntime 0.1, here it is 9.9", remedy="build it here")]
 
     def refuse_the_first(self: OnnxRuntimeEngine, folder: Path, *, device: str, threads: int | None) -> None:
-        if stale:
-            raise EngineNotBuilt(stale.pop())
+        if refusals:
+            raise refusals.pop()
         load(self, folder, device=device, threads=threads)
 
     monkeypatch.setattr(OnnxRuntimeEngine, "_load", refuse_the_first)
-    assert build_bundle(bundle).is_new
-    assert not build_bundle(bundle).is_new
+    return bundle
+
+
+def test_an_engine_for_another_version_is_built_again_and_both_are_named(stale: Path) -> None:
+    result = build_bundle(stale)
+    assert (result.is_new, result.because) == (True, "it was built for onnxruntime 0.1, here it is 9.9")
+    again = build_bundle(stale)
+    assert (again.is_new, again.because) == (False, None)
+
+
+def test_the_command_says_why_it_built_again(stale: Path) -> None:
+    assert run(stale).stdout.endswith(": built, since it was built for onnxruntime 0.1, here it is 9.9\n")
+
+
+def test_what_is_built_before_a_run_is_for_its_device_and_says_why(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a box of two GPUs: an engine that fits one is built again for the other."""
+    build_bundle(bundle)
+    asked: list[str] = []
+    build_here, load = OnnxRuntimeTarget.build, OnnxRuntimeEngine._load
+
+    def noted(self: OnnxRuntimeTarget, job: BuildJob) -> BuiltEngine:
+        asked.append(job.device)
+        return build_here(self, job)
+
+    def of_one_device(self: OnnxRuntimeEngine, folder: Path, *, device: str, threads: int | None) -> None:
+        if device == "cpu" and not asked:
+            raise EngineNotBuilt("it was built for auto, here it is cpu")
+        load(self, folder, device=device, threads=threads)
+
+    monkeypatch.setattr(OnnxRuntimeTarget, "build", noted)
+    monkeypatch.setattr(OnnxRuntimeEngine, "_load", of_one_device)
+    job = TrackingJob(input="none", output=tmp_path, reid=str(bundle), device="cpu", build=True)
+    engine, _, told = appearance_of(job, BotSortConfig())
+    assert engine is not None
+    engine.close()
+    assert asked == ["cpu"]
+    assert told == [f"the engine of {bundle} was built anew: it was built for auto, here it is cpu"]
+    with pytest.raises(InvalidInput, match="no device 'abacus'"):
+        build_bundle(bundle, device="abacus")
 
 
 def test_an_engine_that_embeds_otherwise_than_it_should_is_not_published(tmp_path: Path) -> None:
@@ -235,7 +279,7 @@ def test_the_command_builds_once_and_says_so(bundle: Path) -> None:
 
 def test_the_command_reports_as_json(bundle: Path, tmp_path: Path) -> None:
     report = json.loads(run(bundle, "--output", tmp_path / "built", "--json").stdout)
-    assert report.keys() == {"artifact", "built", "engine_file", "precision_built", "toolchain"}
+    assert report.keys() == {"artifact", "built", "because", "engine_file", "precision_built", "toolchain"}
     assert (report["artifact"], report["built"]) == (str(tmp_path / "built" / "tiny"), True)
     again = json.loads(run(bundle, "--output", tmp_path / "built", "--json", "--again").stdout)
     assert again == report
