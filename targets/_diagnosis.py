@@ -105,6 +105,8 @@ def _remedy(reason: str | None, *, extra: str, nvidia: Nvidia) -> str:
                 f"make the environment with python3 -m venv --system-site-packages: TensorRT{version} is the system's"
             )
         bringing = extras_with(name)
+        if not bringing and not reason.startswith(f"{name} is not"):
+            return f"pip install --upgrade {name}"  # another build of the library, which no extra names
         return _pip(extra if extra in bringing or not bringing else bringing[0])
     if reason and reason.startswith("CUDA") and nvidia.present:
         return f"update the driver {nvidia.driver or ''}, which is for CUDA {nvidia.cuda or 'of an unknown version'}"

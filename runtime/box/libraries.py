@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, packages_distributions, requires, version
 
 # A line of a package's metadata, such as `tensorrt>=10.3; platform_machine == "x86_64" and extra == "tensorrt"`.
 _REQUIREMENT = re.compile(
@@ -24,7 +24,8 @@ class Library:
     """A library that an extra asks for.
 
     Attributes:
-        name: as package indexes know it.
+        name: as package indexes know it; of the build that is installed, where that has a name of its own, as
+            onnxruntime-gpu has.
         least: the oldest version that will do; None for any.
         version: what is installed; None if it is not.
     """
@@ -48,12 +49,7 @@ def libraries_of(extra: str, *, package: str = "reidkit") -> list[Library]:
 
     What the extra asks for only on other machines is told too: there TensorRT comes with the system, but it is needed.
     """
-    asked = [match for line in requires(package) or [] if (match := _REQUIREMENT.match(line))]
-    return [
-        Library(name=match["name"], least=match["least"], version=_version(match["name"]))
-        for match in asked
-        if _plain(match["extra"] or "") == _plain(extra) and _plain(match["name"]) != _plain(package)
-    ]
+    return [_library(name, least) for name, least in _asked(extra, package)]
 
 
 def extras_with(library: str, *, package: str = "reidkit") -> list[str]:
@@ -61,20 +57,34 @@ def extras_with(library: str, *, package: str = "reidkit") -> list[str]:
     return [
         extra
         for extra in metadata(package).get_all("Provides-Extra") or []
-        if any(_plain(asked.name) == _plain(library) for asked in libraries_of(extra, package=package))
+        if any(_plain(name) == _plain(library) for name, _ in _asked(extra, package))
     ]
+
+
+def _asked(extra: str, package: str) -> list[tuple[str, str | None]]:
+    """Names, and the least versions, of what an extra asks for besides its own package."""
+    lines = [match for line in requires(package) or [] if (match := _REQUIREMENT.match(line))]
+    return [
+        (match["name"], match["least"])
+        for match in lines
+        if _plain(match["extra"] or "") == _plain(extra) and _plain(match["name"]) != _plain(package)
+    ]
+
+
+def _library(name: str, least: str | None) -> Library:
+    """What is installed under that name, or else as the module of that name: by another build of the library."""
+    try:
+        return Library(name=name, least=least, version=version(name))
+    except PackageNotFoundError:
+        builds = packages_distributions().get(_plain(name).replace("-", "_"), [])
+    if not builds:
+        return Library(name=name, least=least, version=None)
+    return Library(name=builds[0], least=least, version=version(builds[0]))
 
 
 def _plain(name: str) -> str:
     """A name with the spellings of it made one: ``tensorrt_rtx`` and ``tensorrt-rtx``."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -13,10 +13,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from reidkit.calibration.gates import EMBEDDING_LIMITS, compare_embeddings, embedding_gate
 from reidkit.runtime.artifact import record_files
 from reidkit.runtime.engines import EngineBase, engines, self_check
 from reidkit.targets.self_test import tiny
@@ -30,11 +35,12 @@ class Outcome:
     """What came of it.
 
     Attributes:
-        status: ``"built"`` is one that was built and cannot run here.
+        status: ``"built"`` is one that was built and cannot run here, ``"evaluated"`` one of which besides what the
+            file says was computed without its engine.
         detail: in words.
     """
 
-    status: Literal["passed", "built", "failed", "not_run"]
+    status: Literal["passed", "evaluated", "built", "failed", "not_run"]
     detail: str
 
 
@@ -76,8 +82,22 @@ def prove(target: Target) -> Outcome:
             BuildJob(onnx_path=graph, folder=folder, precision=Precision.FP32, batch=tiny.BATCH, program=program)
         )
         if reason := engine.available():
-            return Outcome(status="built", detail=f"cannot run: {reason}")
+            if built.evaluate is None:
+                return Outcome(status="built", detail=f"cannot run: {reason}")
+            return _evaluated(built.evaluate, why=reason)
         manifest = tiny.manifest(target, built, record_files(folder))
         with engine(manifest, folder, device="auto", threads=None) as opened:
             self_check(opened, tiny.golden())
     return Outcome(status="passed", detail="built, opened, embeds as NumPy does")
+
+
+def _evaluated(evaluate: Callable[[NDArray[np.uint8]], NDArray[np.float32]], *, why: str) -> Outcome:
+    """What the engine's file says, computed without its engine, which cannot run: see `BuiltEngine.evaluate`."""
+    golden = tiny.golden()
+    parity = compare_embeddings(golden.embeddings, evaluate(np.ascontiguousarray(golden.crops.transpose(0, 3, 1, 2))))
+    gate = embedding_gate(parity, EMBEDDING_LIMITS[Precision.FP32])
+    if gate.status != "passed":
+        return Outcome(
+            status="failed", detail=f"the program, evaluated, does not embed as NumPy does: {gate.measure} {gate.value}"
+        )
+    return Outcome(status="evaluated", detail=f"the program, evaluated, embeds as NumPy does; cannot run: {why}")
