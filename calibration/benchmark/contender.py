@@ -21,7 +21,7 @@ class Contender:
     """A running worker; a context manager, at whose end its process is gone.
 
     Attributes:
-        open_ms: what opening the artifact took, its digests and its self-check included.
+        ready: what its worker said first; `open_ms` of it includes the artifact's digests and its self-check.
         start_ms: from the start of its process to its first embedding.
 
     Raises:
@@ -39,8 +39,7 @@ class Contender:
         self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdout=subprocess.DEVNULL)
         theirs.close()
         try:
-            ready: Ready = self._answer()
-            self.open_ms = ready.open_ms
+            self.ready: Ready = self._answer()
         except BaseException:
             self.close()
             raise

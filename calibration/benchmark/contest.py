@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,12 +49,16 @@ class Run:
         open_ms: what opening it took, with all checks.
         start_ms: from the start of a process to its first embedding.
         peak_mib: the most memory that process had, after its largest batch; None where the system does not tell.
+        device: what it really ran on.
+        execution: what else is known of how it ran; see `EngineBase`.
     """
 
     threads: int
     open_ms: float
     start_ms: float
     peak_mib: float | None
+    device: str
+    execution: Mapping[str, Any]
     figures: list[Figure]
 
 
@@ -124,9 +129,11 @@ def measure(
         runs = {
             (path, count): Run(
                 threads=count,
-                open_ms=contender.open_ms,
+                open_ms=contender.ready.open_ms,
                 start_ms=contender.start_ms,
                 peak_mib=contender.peak_mib(),
+                device=contender.ready.device,
+                execution=contender.ready.execution,
                 figures=[_figure(batch, turns[path, count, batch]) for batch in sizes[path]],
             )
             for (path, count), contender in running.items()

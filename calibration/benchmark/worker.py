@@ -23,9 +23,17 @@ _STATUS = Path("/proc/self/status")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The artifact is open and has embedded a first crop; opening took so long."""
+    """The artifact is open and has embedded a first crop.
+
+    Attributes:
+        open_ms: what opening took.
+        device: what it really runs on.
+        execution: what else is known of how it runs; see `EngineBase`.
+    """
 
     open_ms: float
+    device: str
+    execution: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +62,8 @@ def serve(pipe: Connection, artifact: str, threads: int, *, device: str, trusted
     try:
         begun = perf_counter()
         with open_artifact(artifact, device=device, threads=threads, trusted=trusted) as engine:
-            ready = Ready(open_ms=1e3 * (perf_counter() - begun))
+            open_ms = 1e3 * (perf_counter() - begun)
+            ready = Ready(open_ms=open_ms, device=engine.device, execution=dict(engine.execution))
             engine.embed(_crops(engine, 1))
             pipe.send(ready)
             while True:

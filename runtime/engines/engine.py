@@ -7,7 +7,7 @@ cuts what is larger than a batch, normalises in float32, and refuses to hand out
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -46,6 +46,10 @@ class Engine(Protocol):
     def device(self) -> str:
         """What it really runs on."""
 
+    @property
+    def execution(self) -> Mapping[str, Any]:
+        """What else is known of how it runs; see `EngineBase.execution`."""
+
     def embed(self, batch: NDArray[Any], *, normalize: bool = True, out: Embeddings | None = None) -> Embeddings:
         """Embeddings of ready input tensors; see `EngineBase.embed`."""
 
@@ -75,6 +79,7 @@ class EngineBase(ABC):
 
     Attributes:
         device: what it really runs on, ``"cpu"`` unless `_load` says otherwise.
+        execution: what else a library tells of how it runs, for summaries in JSON; empty unless `_load` fills it.
         sizes_to_prove: batch sizes at which the golden crops have to pass on this box, where a library has other code
             for each and is known to get it wrong; otherwise they pass all at once.
         runs_native_code: whether opening an artifact executes code from it, as a serialized TensorRT engine does;
@@ -97,6 +102,7 @@ class EngineBase(ABC):
         self._crop_shape = crop_shape(manifest.preprocessing)
         self._dtype = np.dtype(manifest.preprocessing.dtype)
         self.device = "cpu"
+        self.execution: dict[str, Any] = {}
         self.sizes_to_prove: Sequence[int] = ()
         self._closed = False
         self._lock = Lock()

@@ -75,6 +75,7 @@ class OnnxRuntimeEngine(EngineBase):
         self.device = device.name
         self.providers = tuple(self._session.get_providers())
         self.nodes_by_provider: dict[str, int] = {}
+        self.execution = {"providers": list(self.providers), "nodes_by_provider": self.nodes_by_provider}
         if device.is_processor:
             return
         if hasattr(self._session, "get_provider_graph_assignment_info"):

@@ -64,7 +64,7 @@ class OpenVinoEngine(EngineBase):
     Attributes:
         inference_precision: what it computes in here: ``"f32"``, ``"f16"`` or ``"bf16"``.
         streams: parts of a batch that are under way at once. One, with all threads for it, unless the artifact was
-            exported for throughput: then one for each thread of the processor.
+            exported for throughput: then one for each thread of the processor, and one still on another device.
     """
 
     def _load(self, folder: Path, *, device: str, threads: int | None) -> None:
@@ -79,6 +79,7 @@ class OpenVinoEngine(EngineBase):
         self.device = self._device.lower()
         self.inference_precision = self._precision_hint()
         self.streams = self._wanted_streams(threads)
+        self.execution = {"inference_precision": self.inference_precision, "streams": self.streams}
         self._options = {"INFERENCE_PRECISION_HINT": self.inference_precision, "PERFORMANCE_HINT": "LATENCY"}
         if self.streams > 1:
             self._options |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(self.streams)}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reidkit.runtime.detectors import Detections, Detector
 from reidkit.runtime.engines import Engine, build_engine, open_artifact
@@ -173,7 +174,7 @@ def _open(folder: str, job: TrackingJob) -> tuple[Engine, list[str]]:
     return open_artifact(folder, device=job.device, threads=job.threads), told
 
 
-def engine_facts(engine: Engine) -> dict[str, str]:
+def engine_facts(engine: Engine) -> dict[str, Any]:
     """What a summary says of the engine."""
     manifest = engine.manifest
     return {
@@ -181,4 +182,5 @@ def engine_facts(engine: Engine) -> dict[str, str]:
         "engine": manifest.engine,
         "precision": manifest.precision.built,
         "device": engine.device,
+        **engine.execution,
     }

@@ -65,6 +65,7 @@ def test_every_figure_of_every_artifact_is_told_and_kept(tmp_path: Path) -> None
         assert [run["threads"] for run in each["runs"]] == [1, 2]
         for one in each["runs"]:
             assert 0 < one["open_ms"] < one["start_ms"]
+            assert (one["device"], one["execution"]["providers"]) == ("cpu", ["CPUExecutionProvider"])
             assert one["peak_mib"] > 10
             assert [figure["batch"] for figure in one["figures"]] == [1, 4]
             for figure in one["figures"]:
@@ -185,6 +186,8 @@ def measured(name: str, **milliseconds: float) -> Measured:
             open_ms=1,
             start_ms=2,
             peak_mib=None,
+            device="cpu",
+            execution={},
             figures=[
                 Figure(batch=int(key[1:-2]), samples=1, p50_ms=ms, p95_ms=ms, p99_ms=ms, cpu_ms=ms, crops_per_s=1)
             ],
