@@ -104,6 +104,7 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
         measured = measure(
             [result.artifact for result in results.values()],
             threads=usual_threads()[-1:],
+            people=PEOPLE,
             rounds=_ROUNDS,
             seconds=evidence.seconds,
             trusted=True,

@@ -23,7 +23,7 @@ from reidkit.runtime.latencies import Latency, this_machine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """Batches of one size.
+    """Batches of one size; what is more than the artifact takes at once is cut, and timed as a whole.
 
     Attributes:
         samples: how many were timed.
@@ -77,6 +77,7 @@ def measure(
     *,
     threads: Sequence[int] = (),
     batches: Sequence[int] = (),
+    people: int | None = None,
     rounds: int = 5,
     seconds: float = 2.0,
     device: str = "auto",
@@ -89,6 +90,8 @@ def measure(
         artifacts: their folders.
         threads: to measure each with; by default 1, 2, 4 … and as many as this process may use.
         batches: sizes to measure; by default each artifact's own.
+        people: crops of a frame to measure besides, embedded as a run embeds them: cut where they are more than an
+            artifact takes at once.
         rounds: how often all take their turn, each round beginning with another one.
         seconds: for one figure, over all rounds.
         device: as for `open_artifact`.
@@ -107,7 +110,8 @@ def measure(
     manifests = {path: read_artifact(path)[0] for path in artifacts}
     if len({path.resolve() for path in artifacts}) < len(artifacts):
         raise InvalidInput("an artifact is named twice", remedy="name each once")
-    sizes = {path: _sizes(manifest, batches) for path, manifest in manifests.items()}
+    frame = set() if people is None else {people}
+    sizes = {path: sorted({*_sizes(manifest, batches), *frame}) for path, manifest in manifests.items()}
     contenders = [(path, count) for path in artifacts for count in threads or usual_threads()]
     turns: dict[tuple[Path, int, int], list[Times]] = {
         (path, count, batch): [] for path, count in contenders for batch in sizes[path]
@@ -178,6 +182,7 @@ def latencies_of(measured: Sequence[Measured]) -> list[Latency]:
         for each in measured
         for run in each.runs
         for figure in run.figures
+        if figure.batch <= each.manifest.batch.max  # others are several batches
     ]
 
 
@@ -187,7 +192,7 @@ def _sizes(manifest: Manifest, asked: Sequence[int]) -> list[int]:
             f"{manifest.name} takes at most {manifest.batch.max} crops at once, not {max(asked)}",
             remedy="longer batches are cut: measure what they are cut into",
         )
-    return sorted(set(asked)) or usual_batches(manifest.batch)
+    return list(asked) or usual_batches(manifest.batch)
 
 
 def _figure(batch: int, turns: Sequence[Times]) -> Figure:

@@ -50,6 +50,7 @@ def worth_gate(
     measured = measure(
         [candidate, *rivals],
         threads=usual_threads()[-1:],
+        people=PEOPLE,
         rounds=_ROUNDS,
         seconds=seconds,
         trusted=trusted,

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from tiny_artifact import altered, tiny_artifact, tiny_bundle
 from tiny_manifest import Tiny
 
-from reidkit.calibration.benchmark.choice import choose, expect_one_network
+from reidkit.calibration.benchmark.choice import Smaller, choose, expect_one_network
 from reidkit.calibration.benchmark.contender import Contender
 from reidkit.calibration.benchmark.contest import Figure, Measured, Run, measure, usual_batches, usual_threads
 from reidkit.calibration.benchmark.worker import Turn, peak_mib
@@ -86,10 +86,20 @@ def test_the_text_has_a_line_for_every_figure(artifact: Path) -> None:
     result = run(artifact, "--batch", "1,2,4", "--auto")
     assert result.exit_code == 0, result.output
     times, costs, frame, take = result.stdout.rstrip().split("\n\n")
-    assert len(times.splitlines()) == 1 + 3
+    assert len(times.splitlines()) == 1 + 3 + 1  # a frame of eight, which the artifact takes in two batches
     assert len(costs.splitlines()) == 1 + 1
     assert frame.startswith("8 people a frame:\n")
-    assert take == f"take onnxruntime fp32: reid-track --reid {artifact} --threads 1"
+    assert take.splitlines()[0] == f"take onnxruntime fp32: reid-track --reid {artifact} --threads 1"
+
+
+def test_a_frame_is_timed_as_a_run_embeds_it_and_not_kept_as_a_batch(tmp_path: Path) -> None:
+    artifact = tiny_artifact(tmp_path, name="framed")
+    report = report_of(artifact, "--batch", "2", "--people", "7", "--auto")
+    (one,) = report["artifacts"][0]["runs"]
+    assert [figure["batch"] for figure in one["figures"]] == [2, 7]
+    (choice,) = report["auto"]["choices"]
+    assert (choice["batch"], choice["frame_ms"]) == (4, one["figures"][1]["p50_ms"])
+    assert [record.batch for record in read_latencies() if record.artifact == "framed"] == [2]
 
 
 def test_by_default_an_artifacts_own_sizes_are_measured() -> None:
@@ -178,8 +188,9 @@ def test_a_device_is_handed_on_and_its_times_are_not_kept(artifact: Path) -> Non
 
 
 def measured(name: str, **milliseconds: float) -> Measured:
-    """An artifact as if it took so long: ``b8t2=9.0`` for a batch of 8 with two threads."""
+    """An artifact for 8 crops at once as if it took so long: ``b8t2=9.0`` for 8 crops with two threads."""
     tiny = read_artifact(TINY)[0]
+    tiny = replace(tiny, batch=replace(tiny.batch, max=8))
     runs = [
         Run(
             threads=int(key[-1]),
@@ -207,11 +218,25 @@ def _tiny(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def test_the_choice_is_what_a_frame_of_so_many_people_takes_least_time_with() -> None:
-    both = [measured("one", b1t1=1.0, b8t1=6.0, b8t2=5.0), measured("other", b1t1=2.0, b8t2=4.5)]
-    few, many = choose(both, people=2), choose(both, people=9)
-    assert (few[0].artifact, few[0].batch, few[0].threads, few[0].frame_ms) == ("one", 1, 1, 2.0)
-    assert [(choice.artifact, choice.frame_ms) for choice in many] == [("one", 9.0), ("other", 9.0)]
-    assert choose(both, people=16)[0].artifact == "other"
+    both = [measured("one", b1t1=1.0, b8t1=6.0, b8t2=5.0, b9t2=7.0), measured("other", b1t1=2.0, b8t2=4.5, b9t1=6.5)]
+    few, eight, many = (choose(both, people=people) for people in (1, 8, 9))
+    assert [(choice.artifact, choice.batch, choice.threads, choice.frame_ms) for choice in few] == [
+        ("one", 1, 1, 1.0),
+        ("other", 1, 1, 2.0),
+    ]
+    assert [(choice.artifact, choice.threads, choice.frame_ms) for choice in eight] == [
+        ("other", 2, 4.5),
+        ("one", 2, 5.0),
+    ]
+    assert [(choice.artifact, choice.batch, choice.frame_ms) for choice in many] == [("other", 8, 6.5), ("one", 8, 7.0)]
+
+
+def test_a_batching_that_no_run_does_wins_nothing_and_is_told() -> None:
+    """A run gives the engine all eight crops at once, however quick they were one by one."""
+    first, second = choose([measured("int8", b1t1=2.0, b8t1=20.0), measured("fp32", b1t1=3.0, b8t1=18.0)], people=8)
+    assert (first.artifact, first.frame_ms, first.smaller) == ("fp32", 18.0, None)
+    assert (second.artifact, second.frame_ms) == ("int8", 20.0)
+    assert second.smaller == Smaller(batch=1, threads=1, frame_ms=16.0)
 
 
 def test_networks_that_differ_are_not_chosen_among(tmp_path: Path, artifact: Path) -> None:
