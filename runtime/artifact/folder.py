@@ -55,7 +55,10 @@ def read_artifact(path: str | Path) -> tuple[Manifest, Path]:
     Raises:
         ArtifactInvalid: it is not an artifact, or anything in it was altered.
     """
-    folder = Path(path).resolve()
+    try:
+        folder = Path(path).resolve()
+    except (ValueError, RuntimeError) as error:  # a zero character in it; links that lead in a circle
+        raise ArtifactInvalid(f"{path} is not an artifact ({error})", remedy="make one with reid-export") from error
     try:
         if not (folder / MANIFEST_FILE).exists():
             found = f"no {MANIFEST_FILE} in it" if folder.exists() else "no such folder"

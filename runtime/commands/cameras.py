@@ -15,6 +15,7 @@ from reidkit.runtime.commands.shell import (
     print_json,
     stop_signals,
 )
+from reidkit.runtime.engines.engine import MOST_THREADS
 from reidkit.runtime.pipeline import TrackingJob
 from reidkit.runtime.pipeline.together import CamerasJob, run_together
 from reidkit.runtime.tracking.across_cameras import AcrossCamerasConfig
@@ -32,7 +33,7 @@ _path = click.Path(path_type=Path)
 @click.option("--output", type=_path, required=True, help="Folder for the results: 0/tracks.txt, 1/tracks.txt, …")
 @click.option("--draw", is_flag=True, help="Also write each camera's annotated.mp4.")
 @click.option("--fps", type=FiniteRange(min=0.01, max=10_000), help="Frames per second of all cameras.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for inference.")
+@click.option("--threads", type=click.IntRange(1, MOST_THREADS), help="Threads for inference.")
 @click.option("--trust", is_flag=True, help="Run native code in the artifact even if it was built elsewhere.")
 @click.option("--max-frames", type=click.IntRange(min=1), help="Stop after so many frames of each.")
 @json_option

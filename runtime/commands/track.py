@@ -18,6 +18,7 @@ from reidkit.runtime.commands.shell import (
     refuse_idle,
     stop_signals,
 )
+from reidkit.runtime.engines.engine import MOST_THREADS
 from reidkit.runtime.pipeline import Summary, TrackingJob, run
 from reidkit.runtime.pipeline.job import NO_REID
 from reidkit.runtime.pipeline.recording import Recording
@@ -40,7 +41,9 @@ _PROGRESS_S = 0.2
     type=FiniteRange(min=0.01, max=10_000),
     help="Frames per second. Without it what seqinfo.ini says, else the video.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for inference. Without it the library's choice.")
+@click.option(
+    "--threads", type=click.IntRange(1, MOST_THREADS), help="Threads for inference. Without it the library's choice."
+)
 @click.option(
     "--device",
     default="auto",

@@ -85,6 +85,8 @@ def frame_of(frame: Any) -> NDArray[np.uint8]:
         raise InvalidInput(f"a {type(frame).__name__} is no frame: {error}", remedy="give an array") from error
     if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)):
         raise InvalidInput(f"a frame is (H, W, 3) uint8, or (H, W) if grey, found {picture.dtype} {picture.shape}")
+    if not picture.size:
+        raise InvalidInput(f"a frame of shape {picture.shape} has no pixels", remedy="leave it out")
     return picture
 
 
@@ -103,7 +105,7 @@ def checked_boxes(boxes_xyxy: ArrayLike, *, height: int, width: int) -> NDArray[
     """The boxes as (N, 4) float64, each with at least one whole pixel in the frame."""
     try:
         boxes = np.ascontiguousarray(boxes_xyxy, np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise InvalidInput(f"boxes_xyxy are (N, 4) numbers, found {boxes_xyxy!r:.80}: {error}") from error
     if not boxes.size:
         return boxes.reshape(0, 4)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, ClassVar, Literal, NoReturn, Protocol, SupportsIndex, TypeVar
+from typing import Any, ClassVar, Literal, NoReturn, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,7 @@ Color = Literal["bgr", "rgb"]
 Embeddings = NDArray[np.float32]
 _Self = TypeVar("_Self", bound="EngineBase")
 _CACHE_LINE = 64
+MOST_THREADS = 1024
 
 
 class Engine(Protocol):
@@ -72,6 +73,11 @@ class Engine(Protocol):
     ) -> None: ...
 
 
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number, Python's or NumPy's."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 class EngineBase(ABC):
     """An `Engine` but for the library: a subclass loads the model and implements `_run` and `_release`.
 
@@ -94,8 +100,10 @@ class EngineBase(ABC):
         return None
 
     def __init__(self, manifest: Manifest, folder: Path, *, device: str, threads: int | None) -> None:
-        if threads is not None and (not isinstance(threads, SupportsIndex) or threads < 1):
-            raise InvalidInput(f"threads={threads!r}", remedy="give at least 1, or None for the library's choice")
+        if threads is not None and not (is_count(threads) and 1 <= threads <= MOST_THREADS):
+            raise InvalidInput(
+                f"threads={threads!r}", remedy=f"give 1 to {MOST_THREADS}, or None for the library's choice"
+            )
         self.manifest = manifest
         self.embedding_dim = manifest.embedding.dim
         self.max_batch = manifest.batch.max
@@ -135,7 +143,10 @@ class EngineBase(ABC):
             NonFiniteEmbedding: the library returned NaN or infinity.
             EngineFailure: the library failed, a row has no direction to normalise, or the engine is closed.
         """
-        batch = np.asarray(batch)
+        try:
+            batch = np.asarray(batch)
+        except (TypeError, ValueError, RuntimeError, BufferError) as error:
+            raise InvalidInput(f"a {type(batch).__name__} is no batch: {error}", remedy="give an array") from error
         if batch.ndim != 4 or batch.shape[1:] != self._crop_shape or batch.dtype != self._dtype:
             raise InvalidInput(
                 f"{self.manifest.name} embeds batches of {self._dtype} (N, {', '.join(map(str, self._crop_shape))}), "
@@ -174,8 +185,10 @@ class EngineBase(ABC):
         """Room for `count` crops, which `embed` reads where it lies; it may outlive the engine.
 
         Uninitialised, beginning at a cache line. An engine that moves batches to a device overrides this with memory
-        that the device reads.
+        that the device reads. Raises `InvalidInput` if `count` is no whole number from 0.
         """
+        if not (is_count(count) and count >= 0):
+            raise InvalidInput(f"batch_memory({count!r})", remedy="give a whole number of crops, from 0")
         size = count * int(np.prod(self._crop_shape)) * self._dtype.itemsize
         block = np.empty(size + _CACHE_LINE, np.uint8)
         start = -block.ctypes.data % _CACHE_LINE
@@ -245,6 +258,8 @@ class EngineBase(ABC):
         shape = (count, self.embedding_dim)
         if out is None:
             return np.empty(shape, np.float32)
+        if not isinstance(out, np.ndarray):
+            raise InvalidInput(f"out must be a NumPy array, found a {type(out).__name__}")
         if out.shape != shape or out.dtype != np.float32 or not out.flags.carray:
             raise InvalidInput(
                 f"out must be writable, C-contiguous float32 {shape}, found {out.dtype} {out.shape} {out.strides}"

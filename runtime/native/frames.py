@@ -38,6 +38,7 @@ class YuvFrame:
         if self.matrix not in get_args(Matrix):
             raise InvalidInput(f"matrix is {self.matrix!r}", remedy=f"give one of {', '.join(get_args(Matrix))}")
         for name, plane in (("y", self.y), ("u", self.u), ("v", self.v)):
+            _expect_array(plane, f"plane {name}")
             if plane.ndim != 2 or plane.dtype != uint8:
                 raise InvalidInput(f"plane {name} is {plane.shape} {plane.dtype}, not of two dimensions and uint8")
 
@@ -66,12 +67,18 @@ class YuvFrame:
 
 def _height_of(picture: NDArray[uint8]) -> int:
     """Rows of luma in an array with luma above chroma."""
+    _expect_array(picture, "a picture in YUV 4:2:0")
     if picture.ndim != 2 or picture.dtype != uint8 or picture.shape[0] % 3 or picture.shape[1] % 2:
         raise InvalidInput(
             f"a picture in YUV 4:2:0 is (H * 3 / 2, W) uint8 with even H and W, found {picture.shape} {picture.dtype}"
         )
     height: int = picture.shape[0] // 3 * 2
     return height
+
+
+def _expect_array(value: object, name: str) -> None:
+    if not isinstance(value, np.ndarray):
+        raise InvalidInput(f"{name} is a NumPy array of uint8, found a {type(value).__name__}")
 
 
 def have_pixels(boxes_xyxy: NDArray[float64], *, height: int, width: int) -> NDArray[bool_]:

@@ -232,7 +232,7 @@ def test_an_unknown_device_is_refused(folder: Path) -> None:
         open_artifact(folder, device="abacus")
 
 
-@pytest.mark.parametrize("threads", [0, -1, "2"])
+@pytest.mark.parametrize("threads", [0, -1, "2", True, 100_000])
 def test_no_threads_are_refused(folder: Path, threads: Any) -> None:
     with pytest.raises(InvalidInput, match=f"threads={threads!r}"):
         open_artifact(folder, threads=threads)

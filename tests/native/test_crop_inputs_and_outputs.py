@@ -174,12 +174,19 @@ def test_planes_that_do_not_fit_are_refused(frame, message):
     [
         ((Y[..., None].repeat(3, 2), U, U), r"plane y is \(40, 30, 3\) uint8"),
         ((Y, U.astype(np.int8), U), r"plane u is \(20, 15\) int8"),
+        ((Y, U, None), "plane v is a NumPy array of uint8, found a NoneType"),
         ((Y, U, U, "bt2020"), "matrix is 'bt2020'"),
     ],
 )
 def test_planes_that_are_none_are_refused(planes, message):
     with pytest.raises(InvalidInput, match=message):
         YuvFrame(*planes)
+
+
+@pytest.mark.parametrize("layout", [YuvFrame.nv12, YuvFrame.i420])
+def test_no_picture_is_refused(layout):
+    with pytest.raises(InvalidInput, match="YUV 4:2:0 is a NumPy array of uint8, found a NoneType"):
+        layout(None)
 
 
 @pytest.mark.parametrize("picture", [np.zeros((41, 30), np.uint8), np.zeros((45, 31), np.uint8), np.zeros((45, 30))])

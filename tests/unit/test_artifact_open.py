@@ -60,6 +60,14 @@ def test_no_folder_no_artifact(tmp_path: Path) -> None:
         open_artifact(tmp_path / "nowhere")
 
 
+def test_what_is_no_path_is_no_artifact(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactInvalid, match="is not an artifact"):
+        open_artifact("a\0b")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(ArtifactInvalid, match="is not an artifact"):
+        open_artifact(tmp_path / "circle")
+
+
 def test_a_folder_without_manifest_is_no_artifact(tmp_path: Path) -> None:
     with pytest.raises(ArtifactInvalid, match=r"no manifest\.json in it"):
         open_artifact(tmp_path)

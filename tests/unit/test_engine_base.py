@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from reidkit.runtime.errors import EngineFailure, InvalidInput
 from reidkit.runtime.native import YuvFrame, cut_crops
 
 CROPS = np.random.default_rng(0).integers(1, 256, (7, 3, HEIGHT, WIDTH), dtype=np.uint8)
+FRAME = np.zeros((200, 100, 3), np.uint8)
 
 
 class PixelEngine(EngineBase):
@@ -115,8 +117,24 @@ def test_grey_and_yuv_frames_are_served() -> None:
         engine.cut(yuv, [[100, 0, 120, 9]])
 
 
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda engine: engine.embed([[1], [1, 2]]), "a list is no batch"),
+        (lambda engine: engine.embed(CROPS, out=[1]), "out must be a NumPy array, found a list"),
+        (lambda engine: engine.batch_memory(-1), r"batch_memory\(-1\)"),
+        (lambda engine: engine.batch_memory(2.5), r"batch_memory\(2\.5\)"),
+        (lambda engine: engine.embed_crops(FRAME, [[0, 0, 10**400, 10]]), "boxes_xyxy are .* numbers"),
+        (lambda engine: engine.embed_crops(FRAME[:0], []), r"shape \(0, 100, 3\) has no pixels"),
+    ],
+)
+def test_what_is_no_input_is_refused(ask: Callable[[PixelEngine], object], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        ask(engine_of())
+
+
 def test_zero_boxes_need_no_shape() -> None:
-    assert engine_of().embed_crops(np.zeros((200, 100, 3), np.uint8), []).shape == (0, DIM)
+    assert engine_of().embed_crops(FRAME, []).shape == (0, DIM)
 
 
 def test_a_golden_embedding_of_zeros_keeps_no_limit() -> None:

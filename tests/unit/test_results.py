@@ -100,6 +100,11 @@ def test_a_sequence_of_one_video_gets_no_second(video: Path, detections: Path, t
     assert command(sequence, detections, sequence).exit_code == 0
 
 
+def test_more_threads_than_any_box_has_are_a_usage_error(video: Path, detections: Path, tmp_path: Path) -> None:
+    result = command(video, detections, tmp_path / "out", "--threads", 100_000)
+    assert (result.exit_code, "1<=x<=1024" in result.stderr) == (2, True)
+
+
 def test_what_an_earlier_run_left_is_gone(video: Path, detections: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert command(video, detections, out, "--draw").exit_code == 0
