@@ -9,11 +9,12 @@ of a crop loses its own rows, and nobody waits for it longer than a batch's dead
 
 from __future__ import annotations
 
+import os
 import weakref
 from threading import Thread, current_thread
 from time import monotonic_ns
 from types import TracebackType
-from typing import Any, Literal, SupportsIndex
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,7 +30,7 @@ from reidkit.runtime.engines._cropping import (
     frame_of,
     pixels_lie_side_by_side,
 )
-from reidkit.runtime.engines.engine import Color
+from reidkit.runtime.engines.engine import Color, is_count
 from reidkit.runtime.errors import EngineFailure, InvalidInput
 from reidkit.runtime.native import BatchRing, YuvFrame
 
@@ -74,7 +75,7 @@ class CropBatcher:
         patience_ms: float = 5.0,
         on_full: OnFull = "block",
     ) -> None:
-        sizes = 1 <= buffers <= _MOST_BUFFERS and 1 <= batch <= _MOST_ROWS
+        sizes = is_count(buffers) and 1 <= buffers <= _MOST_BUFFERS and is_count(batch) and 1 <= batch <= _MOST_ROWS
         if not sizes or not 0 <= deadline_ms < 1e6 or not 0 <= patience_ms < 1e6:
             raise InvalidInput(
                 f"buffers={buffers}, batch={batch}, deadline_ms={deadline_ms}, patience_ms={patience_ms}",
@@ -106,12 +107,14 @@ class CropBatcher:
         Raises:
             InvalidInput: `frame` could not be read without a copy; `boxes_xyxy` has another shape, or a box has no
                 pixel in the frame; `camera` or `color` is none.
-            EngineFailure: the batcher is closed.
+            EngineFailure: the batcher is closed, or was made in a process that this one was forked from.
         """
+        if os.getpid() != self._process:
+            raise EngineFailure("the batcher was made in another process", remedy="make one in each process")
         expect_color(color)
         picture = frame if isinstance(frame, YuvFrame) else _in_place(frame)
         boxes = checked_boxes(boxes_xyxy, height=picture.shape[0], width=picture.shape[1])
-        if not isinstance(camera, SupportsIndex) or not 0 <= camera < _MOST_CAMERAS:
+        if not (is_count(camera) and 0 <= camera < _MOST_CAMERAS):
             raise InvalidInput(f"camera={camera!r}", remedy=f"number cameras from 0 to {_MOST_CAMERAS - 1}")
         deadline_ns = monotonic_ns() + self._deadline_ns
         number = self._ring.issue()
@@ -171,6 +174,7 @@ class CropBatcher:
         self.close()
 
     def _start(self) -> None:
+        self._process = os.getpid()  # a forked child has no thread that would serve it
         # A daemon, so that who forgets to close can still leave: the finalizer ends it before threads are cut off.
         self._thread = Thread(target=self._service.serve, name=f"embed {self._engine.manifest.name}", daemon=True)
         self._thread.start()

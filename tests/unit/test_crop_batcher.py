@@ -424,6 +424,25 @@ def test_a_process_that_forgets_to_close_still_leaves() -> None:
         "batcher = CropBatcher(engine_of(Tiny()))\n"
         "print(batcher.submit(*grey(1, 2)).result(30).valid.tolist())\n"
     )
+    assert output_of(code) == "[True, True]"
+
+
+def test_a_forked_child_is_told_that_nobody_would_serve_it() -> None:
+    code = (
+        "import os, sys; sys.path.insert(0, 'tests'); sys.path.insert(0, 'tests/unit')\n"
+        "from test_crop_batcher import *\n"
+        "with CropBatcher(engine_of(Tiny())) as batcher:\n"
+        "    if child := os.fork():\n"
+        "        os.waitpid(child, 0)\n"
+        "    else:\n"
+        "        try: batcher.submit(*grey(1, 2))\n"
+        "        except EngineFailure as error: print(error, flush=True)\n"
+        "        os._exit(0)\n"
+    )
+    assert output_of(code) == "the batcher was made in another process: make one in each process"
+
+
+def output_of(code: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],
@@ -432,7 +451,8 @@ def test_a_process_that_forgets_to_close_still_leaves() -> None:
         timeout=120,
         check=False,
     )
-    assert (done.returncode, done.stdout.strip()) == (0, "[True, True]"), done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_many_cameras_at_once_never_mix_their_rows(engine: GreyEngine) -> None:
