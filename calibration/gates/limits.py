@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reidkit.calibration.gates.embedding import EmbeddingLimits
 from reidkit.runtime.artifact.strict import Mismatch, build
-from reidkit.runtime.errors import InvalidConfig, InvalidFile
+from reidkit.runtime.errors import InvalidConfig
+from reidkit.runtime.yaml_mapping import read_mapping
 
 _PACKAGED = Path(__file__).with_name("limits.yaml")
 
@@ -54,7 +53,7 @@ def read_limits(path: Path | None = None) -> GateLimits:
     """The packaged limits, with those in the YAML or JSON file `path` in their place.
 
     Raises:
-        InvalidFile: the file is missing, or is not YAML.
+        InvalidFile: the file is missing, is no YAML, is no mapping, or says something twice.
         InvalidConfig: a key is unknown, or a value is no number.
     """
     packaged = _mapping(_PACKAGED)
@@ -65,13 +64,7 @@ def read_limits(path: Path | None = None) -> GateLimits:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidFile(f"cannot read {path} ({error.strerror})") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:  # a UnicodeDecodeError is a ValueError
-        raise InvalidFile(f"{path} is not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
+    if not (content := read_mapping(path, name=path)):
         raise InvalidConfig(f"{path} holds no limits", remedy=f"write some of those in {_PACKAGED}")
     return content
 

@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, cast
 
-import yaml
-
 from reidkit.runtime.artifact.manifest import Normalization, Preprocessing, Resize
 from reidkit.runtime.artifact.strict import Mismatch, build
 from reidkit.runtime.errors import InvalidConfig, InvalidFile
+from reidkit.runtime.yaml_mapping import read_mapping
 
 SUFFIXES = (".json", ".yaml", ".yml")
 _NAME = re.compile(r"(?P<color>rgb|bgr)-(?P<range>0-255|0-1|imagenet)-(?P<height>[1-9]\d{0,3})x(?P<width>[1-9]\d{0,3})")
@@ -76,17 +75,15 @@ def read_preprocessing(path: Path) -> Preprocessing:
     """What a JSON or YAML file says of a network's input.
 
     Raises:
-        InvalidFile: it is not there, cannot be read, or is neither JSON nor YAML.
+        InvalidFile: it is not there, cannot be read, is neither JSON nor YAML, or in YAML says something twice.
         InvalidConfig: a key is unknown or missing, or a value is of another type or out of range.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        raw = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        raw = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else read_mapping(path, name=path)
     except OSError as error:
         raise InvalidFile(f"cannot read {path} ({error.strerror})") from error
-    except (ValueError, RecursionError, yaml.YAMLError) as error:  # a UnicodeDecodeError is a ValueError
-        kind = "JSON" if path.suffix == ".json" else "YAML"
-        raise InvalidFile(f"{path} is not {kind} ({' '.join(str(error).split())})") from error
+    except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
+        raise InvalidFile(f"{path} is not JSON ({' '.join(str(error).split())})") from error
     try:
         preprocessing = build(Preprocessing, raw, "preprocessing")
     except Mismatch as error:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.artifact.manifest import Preprocessing
@@ -25,6 +24,7 @@ from reidkit.runtime.engines._cropping import crop_shape
 from reidkit.runtime.engines.onnxruntime import DTYPES
 from reidkit.runtime.errors import EngineFailure, InvalidConfig, InvalidFile
 from reidkit.runtime.inference_libraries import import_onnxruntime
+from reidkit.runtime.yaml_mapping import read_mapping
 
 _CROPS_AT_ONCE = 16
 
@@ -172,15 +172,8 @@ def _expect_crops(path: Path, how: Preprocessing, taken: Any) -> None:
 
 
 def _described(path: Path) -> _Description:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidFile(
-            f"cannot read {path} ({error.strerror})", remedy="it says what the model's outputs are"
-        ) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidFile(f"{path} is not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(raw, dict) or set(raw) != {"preprocessing", "outputs"} or not isinstance(raw["outputs"], dict):
+    raw = read_mapping(path, name=path)
+    if set(raw) != {"preprocessing", "outputs"} or not isinstance(raw["outputs"], dict):
         raise InvalidConfig(f"{path} must have the keys preprocessing and outputs, and no other")
     told = raw["preprocessing"]
     try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reidkit.runtime.errors import InvalidConfig, did_you_mean
 from reidkit.runtime.tracking.arguments import is_number, is_whole
-from reidkit.runtime.tracking.yaml_mapping import read_mapping
+from reidkit.runtime.yaml_mapping import read_mapping
 
 DEFAULT_REACH_S = 60.0
 

@@ -20,7 +20,7 @@ from reidkit.runtime.errors import InvalidConfig, InvalidFile, did_you_mean
 from reidkit.runtime.tracking.arguments import is_number
 from reidkit.runtime.tracking.auto_thresholds import AUTO, AUTO_FIELDS, check_auto
 from reidkit.runtime.tracking.config import BotSortConfig
-from reidkit.runtime.tracking.yaml_mapping import read_mapping
+from reidkit.runtime.yaml_mapping import read_mapping
 
 Fields = dict[str, Any]
 Origins = dict[str, list[str]]

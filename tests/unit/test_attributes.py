@@ -175,6 +175,12 @@ def test_a_description_is_read_strictly(description: str, message: str, tmp_path
         open_attributes(write_model(tmp_path, description=description))
 
 
+def test_a_description_that_says_something_twice_is_refused(tmp_path: Path) -> None:
+    twice = DESCRIPTION + '  helmet: {classes: ["yes", "no"]}\n'
+    with pytest.raises(InvalidFile, match=r"helmet\.yaml: helmet is there twice, in lines 4 and 6"):
+        open_attributes(write_model(tmp_path, description=twice))
+
+
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path)
     path.write_bytes(b"no model")

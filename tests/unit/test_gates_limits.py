@@ -37,7 +37,7 @@ def test_a_file_replaces_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("retrieval: {map_drop: much}", "thresholds.retrieval.map_drop must be a number"),
         ("embedding: {int4: {cosine_min: 1}}", "missing key thresholds.embedding.int4"),
         ("retrieval: 1", "thresholds.retrieval must be an object"),
-        ("- 1", "holds no limits"),
+        ("", "holds no limits"),
     ],
 )
 def test_what_is_no_limit_is_refused(text: str, saying: str, tmp_path: Path) -> None:
@@ -52,4 +52,7 @@ def test_what_is_no_file_or_no_yaml_is_refused(tmp_path: Path) -> None:
         read_limits(tmp_path / "none.yaml")
     (tmp_path / "limits.yaml").write_text("a: [")
     with pytest.raises(InvalidFile, match="is not YAML"):
+        read_limits(tmp_path / "limits.yaml")
+    (tmp_path / "limits.yaml").write_text("retrieval: {map_drop: 1}\nretrieval: {map_drop: 90}\n")
+    with pytest.raises(InvalidFile, match="retrieval is there twice, in lines 1 and 2: keep one"):
         read_limits(tmp_path / "limits.yaml")

@@ -287,6 +287,11 @@ class TestPreprocessingFile:
         with pytest.raises(InvalidFile, match=r"is not JSON|is not YAML"):
             told_preprocessing(None, beside=tmp_path / "given.onnx")
 
+    def test_what_is_said_twice_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "given.preprocessing.yaml").write_text(f"{json.dumps(asdict(TOLD))[:-1]}, color: bgr}}")
+        with pytest.raises(InvalidFile, match=r"yaml: color is there twice, in line 1: keep one"):
+            told_preprocessing(None, beside=tmp_path / "given.onnx")
+
 
 def test_a_vendors_file_that_gives_nan_is_refused(shared_data: Path) -> None:
     name = "person-reidentification-retail-0267"

@@ -1,4 +1,4 @@
-"""A file of settings in YAML: one mapping of names to values, each name once.
+"""A file in YAML: one mapping of names to values, each name once.
 
 YAML itself lets the last of two equal keys win, and so what somebody changed at the top of a file may mean nothing.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_mapping(source: Path | Traversable, *, name: str | Path) -> dict[str, Any]:
-    """The settings in `source`, which errors call `name`; none in an empty file.
+    """What `source` says, which errors call `name`; nothing where it is empty.
 
     Raises:
         InvalidFile: it cannot be read, is no YAML, is no mapping, or says something twice.
@@ -32,8 +32,10 @@ def read_mapping(source: Path | Traversable, *, name: str | Path) -> dict[str, A
             mapping = {} if root is None else loader.construct_document(root)
         finally:
             loader.dispose()
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # a date such as 2026-13-01 is a ValueError
-        raise InvalidFile(f"cannot read settings from {name} ({' '.join(str(error).split())})") from error
+    except OSError as error:
+        raise InvalidFile(f"cannot read {name} ({error.strerror})") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # a date such as 2026-13-01 is a ValueError
+        raise InvalidFile(f"{name} is not YAML ({' '.join(str(error).split())})") from error
     mapping = {} if mapping is None else mapping
     if not isinstance(mapping, dict):
         raise InvalidFile(f"{name} must hold 'key: value' lines, found {type(mapping).__name__}")
