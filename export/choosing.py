@@ -11,16 +11,17 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from reidkit.calibration.benchmark.choice import Choice, choose
 from reidkit.calibration.benchmark.contest import measure, usual_threads
 from reidkit.calibration.gates.judging import Evidence
 from reidkit.calibration.gates.worth import PEOPLE
-from reidkit.export.pipeline import ExportJob, ExportResult, export
-from reidkit.runtime.artifact.publication import publication, workspace
+from reidkit.export.pipeline import ExportJob, ExportResult, export, place_of, usable_target
+from reidkit.runtime.artifact.publication import publication, workspace, writing
 from reidkit.runtime.engines import EngineBase, engines
-from reidkit.runtime.errors import ExportFailure, GateFailure, MissingDependency, TargetUnavailable
+from reidkit.runtime.errors import EngineFailure, ExportFailure, GateFailure, MissingDependency, TargetUnavailable
 from reidkit.runtime.files import whole_file
 from reidkit.targets import Precision, find_target
 from reidkit.targets.target import options_for, read_options
@@ -74,30 +75,39 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
     options = {precision: options_for(target, job.options, precision) for precision in target.precisions}
     for precision, given in options.items():
         read_options(target, given, precision, job.batch)
-    original = cache(job.original)
-    evidence = replace(job.evidence or Evidence(), allow_slower=True)  # the measurement below decides
-    results: dict[Precision, ExportResult] = {}
     left_out: dict[str, str] = {}
-    job.output.mkdir(parents=True, exist_ok=True)
+    tried = [each for each in Precision if each in target.precisions]
+    if Precision.INT8 in tried and target.calibrates and job.calibration is None:
+        tried.remove(Precision.INT8)
+        left_out[Precision.INT8.value] = "nothing to calibrate with: give --calibration"
+    evidence = replace(job.evidence or Evidence(), allow_slower=True)  # the measurement below decides
+    original = cache(job.original)
+    jobs = {
+        precision: replace(
+            job,
+            original=original,
+            precision=precision,
+            options=options[precision],
+            calibration=job.calibration if precision is Precision.INT8 else None,
+            evidence=evidence,
+        )
+        for precision in tried
+    }
+    for each in jobs.values():
+        usable_target(each)
+    progress("reading the weights")
+    for each in jobs.values():
+        place_of(each, original())
+    results: dict[Precision, ExportResult] = {}
     with workspace(job.output / "auto") as scratch:
-        for precision in (each for each in Precision if each in target.precisions):
-            if precision is Precision.INT8 and target.calibrates and job.calibration is None:
-                left_out[precision.value] = "nothing to calibrate with: give --calibration"
-                continue
-            alone = replace(
-                job,
-                original=original,
-                precision=precision,
-                options=options[precision],
-                output=scratch / precision,
-                report=None if job.report is None else scratch / f"{precision}.html",
-                calibration=job.calibration if precision is Precision.INT8 else None,
-                evidence=evidence,
-            )
+        pages = {precision: None if job.report is None else scratch / f"{precision}.html" for precision in tried}
+        for precision, each in jobs.items():
+            alone = replace(each, output=scratch / precision, report=pages[precision])
             try:
                 results[precision] = export(alone, progress=partial(_tell, progress, precision))
-            except (GateFailure, ExportFailure, MissingDependency) as error:
+            except (GateFailure, ExportFailure, EngineFailure, MissingDependency) as error:
                 if precision is Precision.FP32:
+                    _publish_page(pages[precision], job.report)
                     raise
                 left_out[precision.value] = error.message
         progress(f"measuring {len(results)} artifacts")
@@ -110,14 +120,20 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
             trusted=True,
         )
         choices = choose(measured, people=PEOPLE)
-        best = results[Precision(choices[0].precision)]
+        quickest = Precision(choices[0].precision)
+        best = results[quickest]
         artifact = job.output / best.artifact.name
-        with publication(artifact) as folder:
+        with publication(artifact) as folder, writing(artifact):
             shutil.copytree(best.artifact, folder, dirs_exist_ok=True)
-        if job.report is not None:
-            with whole_file(job.report) as temporary:
-                shutil.copyfile(scratch / f"{best.manifest.precision.requested}.html", temporary)
+        _publish_page(pages[quickest], job.report)
     return Chosen(result=replace(best, artifact=artifact), choices=choices, left_out=left_out)
+
+
+def _publish_page(page: Path | None, report: Path | None) -> None:
+    """Copy the page about one precision to where it was asked for, if there is one and it was."""
+    if page is not None and report is not None and page.exists():
+        with whole_file(report) as temporary:
+            shutil.copyfile(page, temporary)
 
 
 def _tell(progress: Callable[[str], None], precision: Precision, stage: str) -> None:

@@ -23,7 +23,7 @@ from reidkit.calibration.gates import (
     compare_embeddings,
     embedding_gate,
 )
-from reidkit.calibration.gates.judging import Verdict
+from reidkit.calibration.gates.judging import Verdict, first_alone
 from reidkit.calibration.street import render_crops
 from reidkit.export.originals import Original
 from reidkit.runtime.artifact.folder import Golden
@@ -87,26 +87,27 @@ class Fidelity:
         few = 2 * max(self.batches)
         return replace(self, crops=self.crops[:few], reference=self.reference[:few])
 
-    def judge(self, what: str, embed: Callable[[Crops], Embeddings], precision: Precision) -> Verdict:
-        """Hold `embed`, which maps at most `max_batch` crops to raw embeddings, to the reference.
-
-        Raises:
-            GateFailure: it is not near enough for `precision`; the message has the figure.
-        """
+    def judge(self, embed: Callable[[Crops], Embeddings], precision: Precision) -> Verdict:
+        """What the first gate says of `embed`, which maps at most `max_batch` crops to raw embeddings."""
         dim = self.reference.shape[1]
         answers = [answer_in_batches(embed, self.crops, batch=batch, dim=dim) for batch in self.batches]
         parity = compare_embeddings(np.tile(self.reference, (len(answers), 1)), np.concatenate(answers))
         parity = replace(parity, crops=len(self.crops))
         gate = embedding_gate(parity, self.limits[precision], note=f"{len(self.crops)} crops, held to {self.by}")
-        verdict = Verdict(gates=(gate,), parity=parity)
-        if gate.status != "passed":
-            found = "it is not finite" if gate.value is None else f"{gate.measure} {gate.value:.6g}"
-            raise GateFailure(
-                f"{what} differs from {self.by} over {len(self.crops)} crops: {found}, limit {gate.limit:g}",
-                remedy="nothing was published",
-                report={"artifact": None, "precision_built": str(precision), **verdict.to_dict()},
-            )
-        return verdict
+        why = "not asked for" if gate.status == "passed" else "its embeddings are not near enough"
+        return first_alone(gate, why=why, parity=parity)
+
+    def expect_near(self, what: str, verdict: Verdict, precision: Precision) -> None:
+        """Raise `GateFailure` if `judge` found `what` not near enough for `precision`; the message has the figure."""
+        gate = verdict.gate("embedding")
+        if gate.status == "passed":
+            return
+        found = "it is not finite" if gate.value is None else f"{gate.measure} {gate.value:.6g}"
+        raise GateFailure(
+            f"{what} differs from {self.by} over {len(self.crops)} crops: {found}, limit {gate.limit:g}",
+            remedy="nothing was published",
+            report={"artifact": None, "precision_built": str(precision), **verdict.to_dict()},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What was compared with what, for the manifest."""

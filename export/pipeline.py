@@ -22,16 +22,17 @@ from typing import Any
 
 from reidkit.calibration.gates import EMBEDDING_LIMITS
 from reidkit.calibration.gates.judging import Evidence, Verdict
+from reidkit.calibration.gates.worth import float_siblings
 from reidkit.calibration.quantization import CalibrationSet
 from reidkit.export.fidelity import Fidelity, golden
-from reidkit.export.judgement import judge_build
-from reidkit.export.onnx import lower, run_onnx
+from reidkit.export.judgement import Build, judge_build, judge_graph
+from reidkit.export.onnx import lower
 from reidkit.export.originals import Original
 from reidkit.export.quantizing import Int8Settings, quantize
 from reidkit.runtime.artifact.digests import record_files
 from reidkit.runtime.artifact.folder import write_golden, write_manifest
 from reidkit.runtime.artifact.manifest import SCHEMA_VERSION, Batch, Embedding, Manifest, PrecisionInfo
-from reidkit.runtime.artifact.publication import publication
+from reidkit.runtime.artifact.publication import expect_replaceable, publication, writing
 from reidkit.runtime.artifact.recipe import GRAPH_FILE, Recipe, write_recipe
 from reidkit.runtime.artifact.trust import vouch
 from reidkit.runtime.box.libraries import extras_with
@@ -109,95 +110,43 @@ def export(job: ExportJob, *, progress: Callable[[str], None] = lambda stage: No
         progress: told of each stage as it begins.
 
     Raises:
-        InvalidFile: what the original is made from is not what it should be.
+        InvalidFile: what the original is made from is not what it should be, or the artifact cannot be written.
         TargetUnavailable, MissingDependency: something that this needs is not installed.
-        ExportFailure: the model could not be converted, built or written.
+        ExportFailure: the model could not be converted or built.
         InvalidInput: the target has no such option, or int8 has nothing to be calibrated with.
         GateFailure: the result is not faithful to the original, or not worth having.
     """
-    target = _usable_target(job)
-    engine: type[EngineBase] = engines()[target.engine].load()
+    target = usable_target(job)
     progress("reading the weights")
-    original = job.original()
-    if target.consumes == "exported_program" and original.program is None:
-        raise ExportFailure(
-            f"target {target.name} is built from a network in torch, {original.backbone.name} is none",
-            remedy="give its weights and backbone, or choose a target that is built from ONNX, such as onnxruntime",
-        )
-    libraries = original.libraries if target.consumes == "onnx" else ("torch",)
-    calibration = None if job.calibration is None else CalibrationSet.read(job.calibration, original.preprocessing)
-    provenance: dict[str, Any] | None = None
-    artifact = job.output / _name(job, original)
-    limits = EMBEDDING_LIMITS if job.evidence is None else job.evidence.limits.embedding
-    fidelity = Fidelity.to(original, folder=job.crops, max_batch=job.batch.max, limits=limits)
-    try:
-        with publication(artifact) as folder:
-            graph = folder / GRAPH_FILE
-            if target.consumes == "onnx":
-                progress("converting to ONNX")
-                original.write_onnx(graph)
-                fidelity.on_few().judge("the ONNX graph", run_onnx(graph), Precision.FP32)
-                if job.precision is Precision.INT8 and target.int8_layout and calibration:
-                    provenance = quantize(
-                        graph, calibration, fidelity, layout=target.int8_layout, settings=job.int8, progress=progress
-                    )
-                elif job.precision not in (Precision.FP32, Precision.INT8, *target.by_hint):
-                    progress(f"typing the graph in {job.precision}")
-                    lower(graph, job.precision, crops=fidelity.crops)
-
+    original = _original(job, target)
+    artifact = place_of(job, original)
+    with publication(artifact) as folder:
+        inputs = _Inputs.of(job, target, original, name=artifact.name)
+        with writing(artifact):
+            provenance = _write_graph(inputs, folder / GRAPH_FILE, progress)
             progress(f"building for {target.name}")
-            built = _built(target, job, original, graph, calibration)
-            if built.calibrated and calibration:
-                provenance = calibration.to_dict()
-            checks = golden(original)
-            write_golden(folder, checks)
-            manifest = Manifest(
-                schema_version=SCHEMA_VERSION,
-                name=artifact.name,
-                created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                reidkit_version=version("reidkit"),
-                backbone=original.backbone,
-                ensemble=original.ensemble,
-                preprocessing=original.preprocessing,
-                embedding=Embedding(dim=checks.embeddings.shape[1], l2="runtime"),
-                batch=job.batch,
-                precision=PrecisionInfo(requested=str(job.precision), built=str(built.precision_built)),
-                target=target.name,
-                engine=target.engine,
-                engine_file=built.engine_file,
-                toolchain={**{library: version(library) for library in libraries}, **built.toolchain},
-                built_on=this_machine(),
-                calibration=provenance,
-                parity={},
-                gates={},
-                thresholds=None,
-                files=record_files(folder),
-            )
-
-            verdict, judged = judge_build(
-                manifest,
-                folder,
-                original,
-                fidelity,
-                job.evidence,
-                target=target,
-                evaluate=built.evaluate,
-                output=job.output,
-                build_float=partial(_float, job, original),
-                report=job.report,
-                progress=progress,
-            )
-            parity = {**verdict.gate("embedding").figures, **fidelity.to_dict(), "judged": judged}
-            manifest = replace(manifest, parity=parity, gates=verdict.gates_dict(), thresholds=verdict.thresholds)
+            built = _built(inputs, folder / GRAPH_FILE)
+            manifest = _described(inputs, built, folder, provenance)
+        verdict, judged = judge_build(
+            Build(manifest=manifest, folder=folder, target=target, evaluate=built.evaluate),
+            original,
+            inputs.fidelity,
+            evidence=job.evidence,
+            floats=partial(_floats, inputs, manifest),
+            report=job.report,
+            progress=progress,
+        )
+        parity = {**verdict.gate("embedding").figures, **inputs.fidelity.to_dict(), "judged": judged}
+        manifest = replace(manifest, parity=parity, gates=verdict.gates_dict(), thresholds=verdict.thresholds)
+        with writing(artifact):
             write_manifest(folder, manifest)
-    except OSError as error:
-        raise ExportFailure(f"cannot write {artifact} ({error.strerror or error})") from error
+    engine: type[EngineBase] = engines()[target.engine].load()
     if manifest.is_built and engine.runs_native_code:
         vouch(manifest)
     return ExportResult(artifact=artifact, manifest=manifest, verdict=verdict)
 
 
-def _usable_target(job: ExportJob) -> Target:
+def usable_target(job: ExportJob) -> Target:
     """The target, if it can build the job here; told now and not after ten seconds of conversion."""
     target = find_target(job.target)
     refuse_precision(target, job.precision)
@@ -220,10 +169,72 @@ def _usable_target(job: ExportJob) -> Target:
     return target
 
 
-def _built(
-    target: Target, job: ExportJob, original: Original, graph: Path, calibration: CalibrationSet | None
-) -> BuiltEngine:
+def place_of(job: ExportJob, original: Original) -> Path:
+    """The folder that the artifact will be. Raises `InvalidInput` if it cannot have its name, or something else has."""
+    name = f"{original.backbone.name}-{job.target}-{job.precision}" if job.name is None else job.name
+    if not name or name.startswith(".") or Path(name).name != name:
+        raise InvalidInput(f"{name!r} cannot name an artifact", remedy="give a plain folder name; --output says where")
+    expect_replaceable(job.output / name)
+    return job.output / name
+
+
+def _original(job: ExportJob, target: Target) -> Original:
+    original = job.original()
+    if target.consumes == "exported_program" and original.program is None:
+        raise ExportFailure(
+            f"target {target.name} is built from a network in torch, {original.backbone.name} is none",
+            remedy="give its weights and backbone, or choose a target that is built from ONNX, such as onnxruntime",
+        )
+    return original
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inputs:
+    """All that an artifact is made from, read and found sound."""
+
+    name: str
+    job: ExportJob
+    target: Target
+    original: Original
+    calibration: CalibrationSet | None
+    fidelity: Fidelity
+
+    @staticmethod
+    def of(job: ExportJob, target: Target, original: Original, *, name: str) -> _Inputs:
+        limits = EMBEDDING_LIMITS if job.evidence is None else job.evidence.limits.embedding
+        return _Inputs(
+            name=name,
+            job=job,
+            target=target,
+            original=original,
+            calibration=None
+            if job.calibration is None
+            else CalibrationSet.read(job.calibration, original.preprocessing),
+            fidelity=Fidelity.to(original, folder=job.crops, max_batch=job.batch.max, limits=limits),
+        )
+
+
+def _write_graph(inputs: _Inputs, graph: Path, progress: Callable[[str], None]) -> dict[str, Any] | None:
+    """Write what a target that consumes ONNX is fed, and return what the manifest says of eight bits in it."""
+    job, target, fidelity = inputs.job, inputs.target, inputs.fidelity
+    if target.consumes != "onnx":
+        return None
+    progress("converting to ONNX")
+    inputs.original.write_onnx(graph)
+    judge_graph(graph, fidelity, name=inputs.name, report=job.report)
+    if job.precision is Precision.INT8 and target.int8_layout and inputs.calibration:
+        return quantize(
+            graph, inputs.calibration, fidelity, layout=target.int8_layout, settings=job.int8, progress=progress
+        )
+    if job.precision not in (Precision.FP32, Precision.INT8, *target.by_hint):
+        progress(f"typing the graph in {job.precision}")
+        lower(graph, job.precision, crops=fidelity.crops)
+    return None
+
+
+def _built(inputs: _Inputs, graph: Path) -> BuiltEngine:
     """What the target builds in `graph`'s folder; of a portable one the graph stays, with a recipe beside it."""
+    job, target, original = inputs.job, inputs.target, inputs.original
     task = BuildJob(
         onnx_path=graph,
         folder=graph.parent,
@@ -234,7 +245,7 @@ def _built(
         program=original.program if target.consumes == "exported_program" else None,
         backbone=original.backbone,
         preprocessing=original.preprocessing,
-        calibration=None if calibration is None else calibration.crops,
+        calibration=None if inputs.calibration is None else inputs.calibration.crops,
     )
     if not target.portable:
         built = target.build(task)
@@ -246,25 +257,59 @@ def _built(
     return BuiltEngine(engine_file="", toolchain={}, precision_built=job.precision)
 
 
-def _float(job: ExportJob, original: Original, folder: Path) -> Path:
-    """The same network for the same target in fp32, as an artifact in `folder`."""
-    return export(
-        replace(
-            job,
-            original=lambda: original,
-            precision=Precision.FP32,
-            options=options_for(find_target(job.target), job.options, Precision.FP32),
-            output=folder,
-            name="float",
-            calibration=None,
-            evidence=None,
-            report=None,
-        )
-    ).artifact
+def _described(inputs: _Inputs, built: BuiltEngine, folder: Path, provenance: dict[str, Any] | None) -> Manifest:
+    """All that is known before it is judged; the golden embeddings are written into the folder.
+
+    Args:
+        inputs: what the artifact is made from.
+        built: what the target built in its folder.
+        folder: that one.
+        provenance: of the eight bits in the graph, if there are any.
+    """
+    job, target, original, calibration = inputs.job, inputs.target, inputs.original, inputs.calibration
+    checks = golden(original)
+    write_golden(folder, checks)
+    libraries = original.libraries if target.consumes == "onnx" else ("torch",)
+    if built.calibrated and calibration:
+        provenance = calibration.to_dict()
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=inputs.name,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        reidkit_version=version("reidkit"),
+        backbone=original.backbone,
+        ensemble=original.ensemble,
+        preprocessing=original.preprocessing,
+        embedding=Embedding(dim=checks.embeddings.shape[1], l2="runtime"),
+        batch=job.batch,
+        precision=PrecisionInfo(requested=str(job.precision), built=str(built.precision_built)),
+        target=target.name,
+        engine=target.engine,
+        engine_file=built.engine_file,
+        toolchain={**{library: version(library) for library in libraries}, **built.toolchain},
+        built_on=this_machine(),
+        calibration=provenance,
+        parity={},
+        gates={},
+        thresholds=None,
+        files=record_files(folder),
+    )
 
 
-def _name(job: ExportJob, original: Original) -> str:
-    name = f"{original.backbone.name}-{job.target}-{job.precision}" if job.name is None else job.name
-    if not name or name.startswith(".") or Path(name).name != name:
-        raise InvalidInput(f"{name!r} cannot name an artifact", remedy="give a plain folder name; --output says where")
-    return name
+def _floats(inputs: _Inputs, manifest: Manifest, scratch: Path) -> list[Path]:
+    """The float artifacts of this network that lie in the output, and one for the same target, built in `scratch`."""
+    job, siblings = inputs.job, float_siblings(inputs.job.output, manifest)
+    if job.evidence is not None and job.evidence.allow_slower:
+        return siblings
+    again = replace(
+        job,
+        original=lambda: inputs.original,
+        precision=Precision.FP32,
+        options=options_for(inputs.target, job.options, Precision.FP32),
+        output=scratch,
+        name="float",
+        calibration=None,
+        evidence=None,
+        report=None,
+    )
+    return [*siblings, export(again).artifact]

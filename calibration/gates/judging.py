@@ -143,9 +143,13 @@ def non_finite(error: NonFiniteEmbedding) -> Verdict:
     first = GateReport(
         name="embedding", status="failed", measure="cosine_min", value=None, limit=None, note=error.message
     )
-    why = "its embeddings are not finite"
+    return first_alone(first, why="its embeddings are not finite")
+
+
+def first_alone(first: GateReport, *, why: str, parity: ParityReport | None = None) -> Verdict:
+    """The verdict of the embedding gate, and why no other was asked; `parity` is what it is about."""
     others = [not_run(gate.NAME, measure=gate.PRINCIPAL, why=why) for gate in (retrieval, tracking, worth)]
-    return Verdict(gates=(first, *others))
+    return Verdict(gates=(first, *others), parity=parity)
 
 
 def _with_retrieval(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -39,6 +40,7 @@ from reidkit.targets.commands.build import build  # noqa: E402
 
 PLUG_IN = '''
 import os
+import signal
 import torch
 from reidkit.export.backbones.card import IMAGENET_256X128, ModelCard
 from reidkit.targets.onnxruntime import OnnxRuntimeTarget
@@ -91,7 +93,27 @@ class FarawayTarget(OnnxRuntimeTarget):
     def available(self):
         return None if "ON_THE_BOX" in os.environ else "this is not the box"
 
-FARAWAY = FarawayTarget()
+class GarblingTarget(OnnxRuntimeTarget):
+    """A compiler whose fp16 no library opens."""
+
+    name = "garbling"
+
+    def build(self, job):
+        built = super().build(job)
+        if job.precision == "fp16":
+            (job.folder / built.engine_file).write_bytes(b"garbage")
+        return built
+
+class InterruptedTarget(OnnxRuntimeTarget):
+    """A compiler that nobody waits for."""
+
+    name = "interrupted"
+
+    def build(self, job):
+        super().build(job)
+        signal.raise_signal(signal.SIGINT)
+
+FARAWAY, GARBLING, INTERRUPTED = FarawayTarget(), GarblingTarget(), InterruptedTarget()
 HALVING, EXPLODING = ScalingTarget("halving", 0.5), ScalingTarget("exploding", float("inf"))
 '''
 
@@ -102,6 +124,8 @@ tiny = tiny_plug_in:CARDS
 halving = tiny_plug_in:HALVING
 exploding = tiny_plug_in:EXPLODING
 faraway = tiny_plug_in:FARAWAY
+garbling = tiny_plug_in:GARBLING
+interrupted = tiny_plug_in:INTERRUPTED
 """
 
 
@@ -354,7 +378,9 @@ def test_an_unfaithful_export_exits_3_and_leaves_nothing(
     assert report["error"]["type"] == "GateFailure"
     assert report["artifact"] is None
     assert report["passed"] is False
-    assert report["gates"]["embedding"]["status"] == "failed"
+    statuses = {name: gate["status"] for name, gate in report["gates"].items()}
+    assert statuses.pop("embedding") == "failed"
+    assert statuses == {"retrieval": "not_run", "tracking": "not_run", "worth_it": "not_run"}
     assert list(output.iterdir()) == []
 
 
@@ -366,13 +392,67 @@ def test_a_failed_export_leaves_the_older_artifact_as_it_was(output: Path) -> No
     read_artifact(output / "mine")
 
 
-def test_a_folder_of_something_else_is_not_overwritten(output: Path) -> None:
-    (output / "mine").mkdir()
-    (output / "mine" / "thesis.txt").touch()
-    done = random(output, "--name", "mine")
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("mine", ["--name", "mine", "--crops", "nowhere"]),
+        ("unfaithful-onnxruntime-fp16", ["--precision", "auto"]),
+    ],
+)
+def test_a_folder_of_something_else_is_not_overwritten_and_told_before_the_work(
+    name: str, asked: list[str], output: Path
+) -> None:
+    (output / name).mkdir()
+    (output / name / "thesis.txt").touch()
+    done = random(output, *asked, model="unfaithful")
     assert done.exit_code == 1
     assert "exists and is not an artifact" in done.stderr
-    assert [path.name for path in (output / "mine").iterdir()] == ["thesis.txt"]
+    assert [path.name for path in (output / name).iterdir()] == ["thesis.txt"]
+    assert [path.name for path in output.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_an_output_that_cannot_be_made_is_told(precision: str, tmp_path: Path) -> None:
+    (tmp_path / "afile").touch()
+    done = random(tmp_path / "afile" / "sub", "--precision", precision, "--json")
+    assert done.exit_code == 1
+    error = json.loads(done.stdout)["error"]
+    assert error["type"] == "InvalidFile"
+    assert re.search(r"cannot write .*afile/sub/.* \(Not a directory\)", error["message"])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_refused_export_leaves_no_folder_that_it_made(precision: str, tmp_path: Path) -> None:
+    done = random(tmp_path / "new" / "out", "--precision", precision, target="halving")
+    assert done.exit_code == 3, done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_told(output: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        done = random(output)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert_refused(done, output, code=1, saying=f"cannot write {output / 'tiny-onnxruntime-fp32'} (File too large)")
+
+
+def test_ctrl_c_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    done = random(tmp_path / "out", target="interrupted")
+    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "interrupted\n")
+    done = random(tmp_path / "out", "--json", "--precision", "auto", target="interrupted")
+    assert (done.exit_code, json.loads(done.stdout)["error"]["type"]) == (130, "Interrupted")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_auto_leaves_out_what_the_library_refuses_to_open(output: Path) -> None:
+    done = random(output, "--precision", "auto", "--json", target="garbling")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["precision_built"] == "fp32"
+    assert "refuses tiny-garbling-fp16" in report["auto"]["left_out"]["fp16"]
+    assert [path.name for path in output.iterdir()] == ["tiny-garbling-fp32"]
 
 
 def test_bad_weights_are_refused_in_one_line(output: Path, tmp_path: Path) -> None:

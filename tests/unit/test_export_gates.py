@@ -91,7 +91,7 @@ def test_what_a_gate_refuses_is_not_published_and_the_page_says_why(
     assert done.exit_code == 3, done.output
     report = json.loads(done.stdout)
     assert (report["artifact"], report["passed"], report["gates"]["retrieval"]["status"]) == (None, False, "failed")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
     assert "failed" in page.read_text()
 
 
@@ -116,3 +116,17 @@ def test_auto_leaves_out_what_fails_a_gate(backbones_file: Path, tmp_path: Path)
     assert "tiny_gated-onnxruntime-fp32" in page.read_text()
     assert report["precision_built"] == "fp32"
     assert "limit 1.1" in report["auto"]["left_out"]["fp16"]
+
+
+@pytest.mark.parametrize("limit", ["embedding: {fp32: {cosine_min: 1.1}}", "retrieval: {map_drop: -1}"])
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_the_page_says_why_nothing_was_published(
+    precision: str, limit: str, gallery: Path, backbones_file: Path, tmp_path: Path
+) -> None:
+    limits, page = limits_file(tmp_path, limit), tmp_path / "report.html"
+    arguments = ("--precision", precision, "--gate", gallery, "--thresholds", limits, "--report", page)
+    done = run(tmp_path / "out", backbones_file, *arguments)
+    assert done.exit_code == 3, done.output
+    assert "tiny_gated-onnxruntime-fp32" in page.read_text()
+    assert "failed" in page.read_text()
+    assert not (tmp_path / "out").exists()
