@@ -6,30 +6,22 @@ import sys
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from reidkit.calibration.gates.judging import Evidence
-from reidkit.calibration.gates.limits import read_limits
-from reidkit.calibration.gates.tracking import Recording
-from reidkit.calibration.metrics import read_gallery
 from reidkit.calibration.quantization import DEFAULT_OBSERVER, OBSERVERS
 from reidkit.calibration.quantization.calibration_set import FEW_CROPS, MOST_CROPS
-from reidkit.export.backbones import backbones, card_of_factory, find_backbone, use_backbones_of
-from reidkit.export.catalogue.known_weights import backbone_of, known_weights
+from reidkit.export.backbones import backbones, use_backbones_of
+from reidkit.export.request import AUTO, Request
 from reidkit.runtime.commands.shell import FiniteRange, ReidkitCommand, json_option, print_json
-from reidkit.runtime.files import expect_place
-from reidkit.targets import Precision, find_target, targets
-from reidkit.targets.target import no_calibration
+from reidkit.targets import Precision, targets
 
 if TYPE_CHECKING:
     from reidkit.export.choosing import Chosen
-    from reidkit.export.ensembles import Ensemble
     from reidkit.export.ensembles.worth import Worth
     from reidkit.export.pipeline import ExportResult
 
-AUTO = "auto"
 _LARGEST_BATCH = 4096
 _file = click.Path(path_type=Path)
 
@@ -172,138 +164,34 @@ def _numbers(_: click.Context, parameter: click.Parameter, text: str | None) -> 
     help="Labelled crops, to compare an ensemble with its parts.  [default: --crops, where names tell who it is]",
 )
 @json_option
-def export(
-    model: str | None,
-    backbones_file: Path | None,
-    module: str | None,
-    onnx: Path | None,
-    preprocessing: str | None,
-    weights: tuple[Path, ...],
-    random_weights: bool,
-    target: str,
-    precision: str,
-    output: Path,
-    name: str | None,
-    batch: tuple[int, ...],
-    options: dict[str, str],
-    crops: Path | None,
-    calibration: Path | None,
-    observer: str,
-    budget_s: float,
-    gate: Path | None,
-    sequence: Path | None,
-    detections: Path | None,
-    thresholds: Path | None,
-    allow_slower: bool,
-    report: Path | None,
-    ensemble_weights: tuple[float, ...] | None,
-    width: int | None,
-    gallery: Path | None,
-    as_json: bool,
-) -> None:
+def export(as_json: bool, **given: Any) -> None:
     """Compile a re-identification model, compare it with torch, and publish it as an artifact."""
-    names = model.split("+") if model else []
-    parts = len(names or ([] if module or onnx else weights))
-    if sum(given is not None for given in (model, module, onnx)) > 1:
-        raise click.UsageError("give one of --model, --module and --onnx")
-    if "" in names:
-        raise click.UsageError(f"--model {model}: a name is missing beside the +")
-    if onnx is not None and (weights or random_weights or backbones_file is not None):
-        raise click.UsageError("an --onnx file has its weights inside: give it alone, with --preprocessing")
-    if weights and random_weights:
-        raise click.UsageError("give --weights FILE or --random-weights, not both")
-    if random_weights and model is None and module is None:
-        raise click.UsageError("--random-weights needs --model or --module")
-    if preprocessing is not None and (parts > 1 or (model is None and module is None and onnx is None)):
-        raise click.UsageError("--preprocessing is for --module, --onnx and --model timm:NAME")
-    if parts < 2 and len(weights) > 1:
-        raise click.UsageError("one network has one --weights FILE; an ensemble is --model NAME+NAME")
-    if parts < 2 and (ensemble_weights is not None or width is not None or gallery is not None):
-        raise click.UsageError("--ensemble-weights, --width and --gallery are for ensembles: --model NAME+NAME")
-    if width is not None and crops is None:
-        raise click.UsageError("--width needs --crops FOLDER, along whose axes embeddings are projected")
-    if calibration is not None and precision in ("fp32", "fp16", "bf16"):
-        raise click.UsageError(f"--calibration is for --precision int8, not {precision}")
-    if calibration is not None and not find_target(target).calibrates:
-        raise click.UsageError(f"--calibration is not for target {target}: its int8 is scaled by the weights alone")
-    if calibration is None and precision == Precision.INT8 and find_target(target).int8_layout is not None:
-        raise click.UsageError(str(no_calibration()))
-    if detections is not None and sequence is None:
-        raise click.UsageError("--detections are of a --sequence")
-    if gate is not None:
-        read_gallery(gate)  # what is wrong with it is told now, and not after the work
-    if report is not None:
-        expect_place(report, option="--report")
-    evidence = Evidence(
-        gallery=gate,
-        recording=None if sequence is None else Recording.find(sequence, detections=detections),
-        limits=read_limits(thresholds),
-        allow_slower=allow_slower,
-    )
-    if precision == AUTO and parts > 1:
-        raise click.UsageError("--precision auto is for one network: name an ensemble's")
+    request = Request(**given)
+    request.expect_consistent()
+    evidence = request.evidence()
     backbones()  # without torch this says so, before anything below imports it
-    if backbones_file is not None:
-        use_backbones_of(backbones_file)
+    if request.backbones_file is not None:
+        use_backbones_of(request.backbones_file)
 
     from reidkit.export.choosing import export_quickest
-    from reidkit.export.ensembles import Ensemble, export_ensemble, find_gallery, load_parts
-    from reidkit.export.originals import Original, onnx_original, random_original, trained_original
-    from reidkit.export.pipeline import ExportJob
+    from reidkit.export.ensembles import export_ensemble, find_gallery
     from reidkit.export.pipeline import export as run
-    from reidkit.export.quantizing import Int8Settings
 
-    @cache
-    def ensemble() -> Ensemble:
-        cards = [find_backbone(backbone_of(name)) for name in names]
-        loaded = Ensemble.of(load_parts(cards, weights, names=names, random=random_weights), weights=ensemble_weights)
-        return loaded if width is None or crops is None else loaded.projected_on(crops, width=width)
-
-    def original() -> Original:
-        if parts > 1:
-            return ensemble().original()
-        if onnx is not None:
-            return onnx_original(onnx, preprocessing=preprocessing)
-        card = card_of_factory(module, preprocessing=preprocessing) if module else None
-        if model is not None:
-            card = find_backbone(backbone_of(model), preprocessing=preprocessing)
-        if card is not None and random_weights:
-            return random_original(card)
-        if model is not None and not weights:
-            return trained_original(card, known_weights(model))
-        return trained_original(card, *weights)
-
-    job = ExportJob(
-        original=original,
-        target=target,
-        precision=Precision.FP32 if precision == AUTO else Precision(precision),
-        output=output,
-        name=name,
-        batch_sizes=batch,
-        options=options,
-        crops=crops,
-        calibration=calibration,
-        int8=Int8Settings(observer=observer, budget_s=budget_s),
-        evidence=evidence,
-        report=report,
-    )
-    worth: Worth | None = None
-    chosen: Chosen | None = None
-    if precision == AUTO:
-        chosen = export_quickest(job, progress=_tell)
+    more: dict[str, Chosen | Worth] = {}
+    if request.is_auto:
+        more["auto"] = chosen = export_quickest(request.job(request.original, evidence), progress=_tell)
         result = chosen.result
-    elif parts > 1:
-        labelled = find_gallery(gallery, crops=crops)
-        result, worth = export_ensemble(job, ensemble, count=parts, gallery=labelled, progress=_tell)
+    elif request.parts > 1:
+        ensemble = cache(request.ensemble)
+        job = request.job(lambda: ensemble().original(), evidence)
+        gallery = find_gallery(request.gallery, crops=request.crops)
+        result, more["ensemble"] = export_ensemble(job, ensemble, count=request.parts, gallery=gallery, progress=_tell)
     else:
-        result = run(job, progress=_tell)
+        result = run(request.job(request.original, evidence), progress=_tell)
     if as_json:
-        about_parts = {} if worth is None else {"ensemble": worth.to_dict()}
-        about_choice = {} if chosen is None else {"auto": chosen.to_dict()}
-        print_json({**result.to_dict(), **about_parts, **about_choice})
+        print_json({**result.to_dict(), **{key: about.to_dict() for key, about in more.items()}})
     else:
-        more = worth or chosen
-        click.echo("\n".join([_summary(result), *(more.lines() if more else [])]))
+        click.echo("\n".join([_summary(result), *(line for about in more.values() for line in about.lines())]))
 
 
 def _tell(stage: str) -> None:

@@ -42,3 +42,24 @@ def test_an_unknown_observer_is_told_with_those_there_are(tmp_path: Path) -> Non
     result = CliRunner().invoke(export, [*arguments, "--observer", "average"])
     assert result.exit_code == 2
     assert "'min-max', 'percentile', 'entropy', 'mse'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("asked", "idle"),
+    [
+        ("--target onnxruntime --precision fp32 --observer mse", "--observer can change nothing with --precision fp32"),
+        ("--target onnxruntime --precision fp16 --budget 5", "--budget can change nothing with --precision fp16"),
+        ("--target onnxruntime --allow-slower", "--allow-slower can change nothing with --precision fp32"),
+        ("--target onnxruntime --precision auto --allow-slower", "--allow-slower can change nothing with --precision"),
+        ("--target onnxruntime --precision auto --budget 5", "--budget can change nothing without --calibration"),
+        (
+            "--target litert --precision int8 --calibration {crops} --observer mse --budget 5",
+            "--observer, --budget can change nothing with target litert",
+        ),
+        ("--target coreml --precision int8 --budget 5", "--budget can change nothing with target coreml"),
+    ],
+)
+def test_options_that_can_change_nothing_are_refused(asked: str, idle: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(export, [*COMMON, *asked.format(crops=tmp_path).split()])
+    assert result.exit_code == 2
+    assert idle in " ".join(result.output.split())
