@@ -187,7 +187,8 @@ class Request:
         ours = ("observer", "budget_s")
         if target.int8_layout is None:
             refuse_idle(ours, f"with target {self.target}, which quantises by its own means")
+        if self.is_auto and self.calibration is None:
+            refuse_idle(ours, "without --calibration")
         if self.precision != Precision.INT8:
-            refuse_idle(["allow_slower"], f"with --precision {self.precision}")
-            if self.calibration is None:
-                refuse_idle(ours, "without --calibration" if self.is_auto else f"with --precision {self.precision}")
+            idle = ["allow_slower"] if self.is_auto else [*ours, "allow_slower"]
+            refuse_idle(idle, f"with --precision {self.precision}")

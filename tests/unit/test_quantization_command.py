@@ -49,7 +49,10 @@ def test_an_unknown_observer_is_told_with_those_there_are(tmp_path: Path) -> Non
     [
         ("--target onnxruntime --precision fp32 --observer mse", "--observer can change nothing with --precision fp32"),
         ("--target onnxruntime --precision fp16 --budget 5", "--budget can change nothing with --precision fp16"),
-        ("--target onnxruntime --allow-slower", "--allow-slower can change nothing with --precision fp32"),
+        (
+            "--target onnxruntime --budget 5 --allow-slower",
+            "--budget, --allow-slower can change nothing with --precision fp32",
+        ),
         ("--target onnxruntime --precision auto --allow-slower", "--allow-slower can change nothing with --precision"),
         ("--target onnxruntime --precision auto --budget 5", "--budget can change nothing without --calibration"),
         (
