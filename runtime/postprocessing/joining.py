@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.postprocessing.tracklets import Tracklet
+from reidkit.runtime.tracking.likeness import IMPOSSIBLE, certain_pairs, likeness
 from reidkit.runtime.tracking.long_term import at_border, reachable
 
 _PACE_FRAMES = 5
@@ -101,31 +102,19 @@ def _certain_pairs(
     for row, (part, _) in enumerate(parts):
         later = np.flatnonzero(allowed[row])
         allowed[row, later] = _may_have_walked(part, begins[later], gaps[row, later], settings, frame_rate)
-    likeness = np.full(allowed.shape, -1.0)
+    alike = np.full(allowed.shape, IMPOSSIBLE)
     for row, column in zip(*np.nonzero(allowed), strict=True):
-        likeness[row, column] = _likeness(parts[row][1], parts[column][1])
-    # Two that are seen at once are two people; so are two that may follow each other and do not look alike.
-    strangers = (gaps < 0) & (gaps.T < 0) | (np.maximum(likeness, likeness.T) < settings.min_cosine)
-    np.fill_diagonal(strangers, False)
+        if len(parts[row][1]) and len(parts[column][1]):
+            alike[row, column] = likeness(parts[row][1] @ parts[column][1].T)
     pairs: list[tuple[int, int, Join]] = []
     taken: set[int] = set()
-    certain = (
-        (int(gaps[row, column]), row, column)
-        for row, column in np.argwhere(likeness >= settings.min_cosine).tolist()
-        if likeness[row, column] - _best_rival(likeness, strangers, row, column) >= settings.margin
-    )
-    for gap, row, column in sorted(certain):
+    certain = certain_pairs(alike, min_cosine=settings.min_cosine, margin=settings.margin)
+    for gap, row, column in sorted((int(gaps[pair]), *pair) for pair in certain):
         if row not in taken and column not in taken:
             taken |= {row, column}
             first, second = parts[row][0].id, parts[column][0].id
-            pairs.append((row, column, Join(id=first, joined_id=second, gap=gap, cosine=float(likeness[row, column]))))
+            pairs.append((row, column, Join(id=first, joined_id=second, gap=gap, cosine=float(alike[row, column]))))
     return pairs
-
-
-def _best_rival(likeness: NDArray[np.float64], strangers: NDArray[np.bool_], row: int, column: int) -> float:
-    """How alike the best other pair is that would have `row` go on as, or `column` come from, somebody else."""
-    others = np.concatenate([likeness[row, strangers[column]], likeness[strangers[row], column]])
-    return float(others.max(initial=-1.0))
 
 
 def _may_have_walked(
@@ -160,14 +149,6 @@ def _centred(boxes_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
     """Corners as ``[cx, cy, w, h]``."""
     sizes = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
     return np.concatenate([boxes_xyxy[:, :2] + sizes / 2, sizes], axis=1)
-
-
-def _likeness(first: Embeddings, second: Embeddings) -> float:
-    """Mean of the best and the average cosine; -1 where one has no embedding."""
-    if not len(first) or not len(second):
-        return -1.0
-    cosines = first @ second.T
-    return float(cosines.max() + cosines.mean()) / 2
 
 
 def _both(first: Embeddings, second: Embeddings) -> Embeddings:

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.tracking.arguments import array_of, seconds
+from reidkit.runtime.tracking.likeness import IMPOSSIBLE, certain_pairs, likeness
 from reidkit.runtime.tracking.passages import DEFAULT_REACH_S, AcrossCamerasConfig, Passage
 from reidkit.runtime.tracking.tracks import Tracks
 
@@ -172,14 +173,29 @@ class AcrossCameras:
         self._forget()
         waiting = [each for each in self._people.items() if each[1].embeddings >= self.config.min_sightings]
         means = self._camera_means(person for _, person in waiting)
-        while pair := self._certain_pair(waiting, means):
-            first, second = pair
+        galleries = [person.gallery(means) for _, person in waiting]
+        alike = np.full((len(waiting), len(waiting)), IMPOSSIBLE)
+
+        def compare(row: int, column: int) -> None:
+            may_be_one = self._may_be_one(waiting[row][1], waiting[column][1])
+            found = _likeness(galleries[row], galleries[column]) if may_be_one else IMPOSSIBLE
+            alike[row, column] = alike[column, row] = found
+
+        for row, column in combinations(range(len(waiting)), 2):
+            compare(row, column)
+        while pairs := certain_pairs(alike, min_cosine=self.config.min_cosine, margin=self.config.margin):
+            first, second = max(pairs, key=lambda pair: float(alike[pair]))  # of equals the lowest id, which is kept
             kept, gone = waiting[first], waiting[second]
             kept[1].sightings.extend(gone[1].sightings)
             for sighting in gone[1].sightings:
                 self._owner[sighting.camera, sighting.track] = kept[0]
             self.joined[gone[0]] = kept[0]
-            del self._people[gone[0]], waiting[second]
+            del self._people[gone[0]], waiting[second], galleries[second]
+            galleries[first] = kept[1].gallery(means)
+            alike = np.delete(np.delete(alike, second, axis=0), second, axis=1)
+            for other in range(len(waiting)):
+                if other != first:
+                    compare(min(first, other), max(first, other))
 
     def _forget(self) -> None:
         """Drop tracks that their own camera has not seen for long, and people who have no others."""
@@ -198,30 +214,6 @@ class AcrossCameras:
                 if (mean := sighting.mean()) is not None:
                     self._means.setdefault(sighting.camera, _Mean()).set(sighting.track, mean)
         return {camera: mean.value() for camera, mean in self._means.items()}
-
-    def _certain_pair(
-        self, people: Sequence[tuple[int, _Person]], means: Mapping[int, NDArray[np.float64]]
-    ) -> tuple[int, int] | None:
-        """Rows of the two who are most certainly one, the lower id first; None where nobody is certain."""
-        count = len(people)
-        likeness = np.full((count, count), -2.0)
-        possible = np.zeros((count, count), np.bool_)
-        galleries = [person.gallery(means) for _, person in people]
-        for row, column in combinations(range(count), 2):
-            if self._may_be_one(people[row][1], people[column][1]):
-                possible[row, column] = possible[column, row] = True
-                likeness[row, column] = likeness[column, row] = _likeness(galleries[row], galleries[column])
-        strangers = ~possible | (likeness < self.config.min_cosine)
-        np.fill_diagonal(strangers, False)
-        best: tuple[float, int, int] | None = None
-        for row, column in np.argwhere(np.triu(likeness, 1) >= self.config.min_cosine).tolist():
-            if not possible[row, column]:
-                continue
-            rivals = np.concatenate([likeness[row, strangers[column]], likeness[column, strangers[row]]])
-            value = float(likeness[row, column])
-            if value - rivals.max(initial=-2.0) >= self.config.margin and (best is None or value > best[0]):
-                best = value, row, column
-        return None if best is None else best[1:]
 
     def _may_be_one(self, one: _Person, other: _Person) -> bool:
         """Whether times and places allow it."""
@@ -368,12 +360,9 @@ def _seen_rows(
 
 
 def _likeness(one: Mapping[int, NDArray[np.float64]], other: Mapping[int, NDArray[np.float64]]) -> float:
-    """The mean of the best and the average cosine between what different cameras saw; -2 where nothing is."""
+    """How alike what different cameras saw is."""
     pairs = [one[a] @ other[b].T for a in one for b in other if a != b]
-    if not pairs:
-        return -2.0
-    cosines = np.concatenate([pair.ravel() for pair in pairs])
-    return float(cosines.max() + cosines.mean()) / 2
+    return float(likeness(np.concatenate([pair.ravel() for pair in pairs]))) if pairs else IMPOSSIBLE
 
 
 def _units(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from reidkit.runtime.tracking.likeness import likeness
+
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -48,17 +50,13 @@ class EmbeddingRings:
         return np.fromiter((0 if slot is None else self._added[slot] for slot in slots), np.int64, len(ids))
 
     def similarity(self, ids: Indices, embeddings: Array) -> Array:
-        """(T, N) mean of the best and the average cosine between each track's ring and each of N embeddings.
-
-        The best alone is fooled by one blurred crop, the average alone by a person who turns round. -1 where a track
-        has no embedding.
-        """
+        """(T, N) likeness of each track's ring and each of N embeddings; -1 where a track has no embedding."""
         result = np.full((len(ids), len(embeddings)), -1.0)
         candidates = embeddings.astype(np.float32)
         for row, track in enumerate(ids.tolist()):
             if (slot := self._slots.get(track)) is not None:
                 cosine = self._rings[slot, : min(int(self._added[slot]), self._history)] @ candidates.T
-                result[row] = (cosine.max(axis=0) + cosine.mean(axis=0)) / 2
+                result[row] = likeness(cosine, axis=0)
         return result
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
