@@ -35,8 +35,10 @@ class Contender:
         trust = "trusted" if trusted else "untrusted"
         command = [sys.executable, "-m", _WORKER, str(theirs.fileno()), str(artifact), str(threads), device, trust]
         begun = perf_counter()
-        # What a library prints is nobody's JSON.
-        self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdout=subprocess.DEVNULL)
+        # What a library prints is nobody's JSON, and Ctrl-C is for the process that has this one end.
+        self._process = subprocess.Popen(
+            command, pass_fds=(theirs.fileno(),), stdout=subprocess.DEVNULL, start_new_session=True
+        )
         theirs.close()
         try:
             self.ready: Ready = self._answer()

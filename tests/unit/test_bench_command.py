@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,22 @@ def test_no_process_is_left(artifact: Path) -> None:
         process = contender._process
         assert process.poll() is None
     assert process.poll() is not None
+
+
+def test_ctrl_c_is_for_who_measures_and_not_for_the_worker(artifact: Path) -> None:
+    program = """if True:
+        import os, signal, sys
+        from pathlib import Path
+        from reidkit.calibration.benchmark.contender import Contender, Turn
+        with Contender(Path(sys.argv[1]), threads=1, trusted=False) as contender:
+            try:
+                os.killpg(0, signal.SIGINT)
+            except KeyboardInterrupt:
+                print(len(contender.take_turn(Turn(batch=1, seconds=0)).wall_ms))
+    """
+    command = [sys.executable, "-c", program, artifact]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 
 def test_more_crops_than_an_artifact_takes_at_once_are_refused(artifact: Path) -> None:
