@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from reidkit.calibration.metrics import Gallery
 from reidkit.export.ensembles.ensemble import Ensemble
 from reidkit.export.ensembles.worth import Worth, counted, with_retrieval, with_times
-from reidkit.export.pipeline import ExportJob, ExportResult, export
+from reidkit.export.pipeline import ExportJob, ExportResult, export, place_of, usable_target
 from reidkit.runtime.engines import engines
 
 FLATTERED = "the axes were found on the gallery itself, which flatters the whole: --gallery names another"
@@ -50,6 +50,8 @@ def export_ensemble(
     if gallery is None:
         result = export(job, progress=progress)
         return result, counted(ensemble())
+    usable_target(job)
+    place_of(job, ensemble().original())  # refused now, and not after the parts
     with TemporaryDirectory() as folder:
         parts = [
             export(part_job(index, Path(folder)), progress=partial(_tell_part, progress, index + 1))

@@ -390,6 +390,18 @@ def test_an_ensemble_that_cannot_be_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_of_something_else_is_told_before_the_parts_are_built(
+    tmp_path: Path, mine: Path, gallery: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    (tmp_path / "limits.yaml").write_text("embedding: {fp32: {cosine_min: 1.1}}")  # what is built is refused
+    arguments = ["--model", "narrow+wide", "--random-weights", "--gallery", gallery, "--name", "mine"]
+    done = run(tmp_path, mine, *arguments, "--thresholds", tmp_path / "limits.yaml")
+    assert done.exit_code == 1, done.output
+    assert "exists and is not an artifact" in done.stderr
+
+
 def test_too_few_crops_are_refused(tmp_path: Path, mine: Path, gallery: Path) -> None:
     done = run(tmp_path, mine, "--model", "narrow+wide", "--random-weights", "--crops", gallery, "--width", "24")
     assert done.exit_code == 1, done.output
