@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from reference.sequences import Frame
 
-from reidkit.runtime.tracking.association import iou
+from reidkit.runtime.native import iou_distance
 from reidkit.runtime.video.mot_files import read_detections, read_tracks
 
 NAMES = (
@@ -80,9 +80,9 @@ def _views(
     views = random.normal(size=(len(boxes), EMBEDDING_DIM))
     if faces and len(boxes):
         people = np.concatenate([people_xywh[:, :2], people_xywh[:, :2] + people_xywh[:, 2:]], axis=1)
-        overlap = iou(boxes, people)
-        for row in np.flatnonzero(overlap.max(axis=1) > 0.4):
-            views[row] = faces[int(overlap[row].argmax())] + 0.5 * views[row]
+        distance = iou_distance(boxes, people)
+        for row in np.flatnonzero(distance.min(axis=1) < 0.6):
+            views[row] = faces[int(distance[row].argmin())] + 0.5 * views[row]
     return views.astype(np.float32)
 
 

@@ -2,8 +2,8 @@
 //
 //   read ──► associate ──► (Python's long-term stage, if it is on) ──► finish
 //
-// Every decision, and every bit, is that of runtime/tracking/botsort.py. Nothing is allocated once the largest crowd
-// has been seen.
+// Every decision, and every bit, is that of runtime/tracking/numpy_core.py. Nothing is allocated once the largest
+// crowd has been seen.
 #pragma once
 
 #include <algorithm>

@@ -3,7 +3,7 @@
 from reidkit.runtime.postprocessing.interpolation import fill_gaps
 from reidkit.runtime.postprocessing.joining import Join, JoinSettings, join_tracklets
 from reidkit.runtime.postprocessing.sampling import embed_tracklets
-from reidkit.runtime.postprocessing.tracklets import Tracklet, add_tracklets, read_tracklets, write_tracklets
+from reidkit.runtime.postprocessing.tracklets import Tracklet, add_tracklets, read_tracklets
 
 __all__ = [
     "Join",
@@ -14,5 +14,4 @@ __all__ = [
     "fill_gaps",
     "join_tracklets",
     "read_tracklets",
-    "write_tracklets",
 ]

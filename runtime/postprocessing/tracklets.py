@@ -54,12 +54,6 @@ def _tracklets(table: MotTable) -> list[Tracklet]:
     ]
 
 
-def write_tracklets(tracklets: Sequence[Tracklet], path: Path) -> None:
-    """Write a tracker's output, as `add_tracklets` does; the file appears whole. Raises `InvalidFile`."""
-    with TracksWriter.open(path) as writer:
-        add_tracklets(tracklets, writer)
-
-
 def add_tracklets(tracklets: Sequence[Tracklet], writer: TracksWriter) -> None:
     """Write tracklets frame by frame, ids ascending."""
     ids = np.concatenate([np.full(len(each.frames), each.id) for each in tracklets] or [np.zeros(0, np.int64)])

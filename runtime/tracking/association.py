@@ -41,20 +41,6 @@ class Matching:
     vetoed: int = 0
 
 
-def iou(first_xyxy: Array, second_xyxy: Array) -> Array:
-    """(N, M) intersection over union of (N, 4) and (M, 4) boxes."""
-    width = np.minimum(first_xyxy[:, None, 2], second_xyxy[:, 2])
-    width -= np.maximum(first_xyxy[:, None, 0], second_xyxy[:, 0])
-    np.maximum(width, 0, out=width)
-    overlap = np.minimum(first_xyxy[:, None, 3], second_xyxy[:, 3])
-    overlap -= np.maximum(first_xyxy[:, None, 1], second_xyxy[:, 1])
-    np.maximum(overlap, 0, out=overlap)
-    overlap *= width
-    union = np.add(_area(first_xyxy)[:, None], _area(second_xyxy), out=width)
-    union -= overlap
-    return np.divide(overlap, union, out=overlap)
-
-
 def match_by_overlap(distance: Array, limit: float) -> Matching:
     """Match by (N, M) `distance` alone, below `limit`."""
     return Matching(*assign(distance, limit))
@@ -140,8 +126,3 @@ def _columns_of(matching: Matching, count: int) -> Indices:
     columns = np.full(count, -1, np.int64)
     columns[matching.rows] = matching.columns
     return columns
-
-
-def _area(boxes_xyxy: Array) -> Array:
-    area: Array = (boxes_xyxy[:, 2] - boxes_xyxy[:, 0]) * (boxes_xyxy[:, 3] - boxes_xyxy[:, 1])
-    return area

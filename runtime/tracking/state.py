@@ -72,7 +72,7 @@ class TrackerState:
         by_appearance = 0 if self.config.long_term_min_cosine is None else self.config.long_term_lost_frames
         return max(self.longest_lost, by_appearance)
 
-    def frames_lost(self) -> Rows:
+    def frames_lost(self) -> NDArray[np.int64]:
         """(T,) frames since each track was seen."""
         return self.moment.frame - self.table.last_frame[: self.table.count]
 

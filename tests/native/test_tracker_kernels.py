@@ -7,13 +7,21 @@ import pytest
 
 from reidkit.runtime.native import TrackerCore, blend_embeddings, cosines, iou_distance, make_unit, unit_embeddings
 from reidkit.runtime.tracking import BotSort, BotSortConfig
-from reidkit.runtime.tracking.association import iou
 
 random = np.random.default_rng(8)
 
 
 def rows(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
+
+
+def iou(first_xyxy: np.ndarray, second_xyxy: np.ndarray) -> np.ndarray:
+    """(N, M) intersection over union of (N, 4) and (M, 4) boxes."""
+    corners = np.minimum(first_xyxy[:, None, 2:], second_xyxy[:, 2:])
+    sides = np.maximum(corners - np.maximum(first_xyxy[:, None, :2], second_xyxy[:, :2]), 0)
+    common = sides.prod(axis=2)
+    first, second = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first_xyxy, second_xyxy))
+    return common / (first[:, None] + second - common)
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (1, 1), (7, 40), (33, 5)])

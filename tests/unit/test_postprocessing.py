@@ -15,13 +15,14 @@ from reidkit.runtime.errors import InvalidFile
 from reidkit.runtime.postprocessing import (
     JoinSettings,
     Tracklet,
+    add_tracklets,
     embed_tracklets,
     fill_gaps,
     join_tracklets,
     read_tracklets,
-    write_tracklets,
 )
 from reidkit.runtime.postprocessing.sampling import Sampled
+from reidkit.runtime.video.mot_files import TracksWriter
 
 SETTINGS = JoinSettings(min_cosine=0.7)
 SIZE = (640, 480)
@@ -33,6 +34,11 @@ def walk(identity: int, first: int, last: int, *, x: float = 200.0, pace: float 
     left = x + pace * frames
     boxes = np.stack([left, np.full(len(frames), 150.0), left + 40, np.full(len(frames), 250.0)], axis=1)
     return Tracklet(identity, frames, boxes, np.full(len(frames), 0.9))
+
+
+def write_tracklets(tracklets: list[Tracklet], path: Path) -> None:
+    with TracksWriter.open(path) as writer:
+        add_tracklets(tracklets, writer)
 
 
 def looks(*directions: float) -> np.ndarray:
