@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.calibration.metrics.pairing import best_pairs
-from reidkit.calibration.metrics.sequence import EPS, Sequence
+from reidkit.calibration.metrics.sequence import EPS, ScoredSequence
 
 _THRESHOLD = 0.5
 _CONTINUATION = 1000.0  # outweighs the overlaps of a whole frame
@@ -53,7 +53,7 @@ class ClearScores:
         return self.overlap / max(1, self.true_positives)
 
 
-def score_clear(sequence: Sequence) -> ClearScores:
+def score_clear(sequence: ScoredSequence) -> ClearScores:
     """The CLEAR MOT metrics."""
     identities = len(sequence.truth_lengths)
     last_track = np.full(identities, _NOBODY)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.calibration.metrics.pairing import best_pairs
-from reidkit.calibration.metrics.sequence import EPS, Sequence
+from reidkit.calibration.metrics.sequence import EPS, ScoredSequence
 
 THRESHOLDS: NDArray[np.float64] = np.arange(0.05, 0.99, 0.05)
 """The overlaps from 0.05 to 0.95 at which everything is measured."""
@@ -36,7 +36,7 @@ class HotaScores:
         return np.sqrt(self.detection_accuracy * self.association_accuracy)
 
 
-def score_hota(sequence: Sequence) -> HotaScores:
+def score_hota(sequence: ScoredSequence) -> HotaScores:
     """HOTA and its parts."""
     truths, tracks, similarity = _pairs(sequence)
     pairs, pair_of_box = np.unique(np.stack([truths, tracks]), axis=1, return_inverse=True)
@@ -64,7 +64,7 @@ def score_hota(sequence: Sequence) -> HotaScores:
     )
 
 
-def _pairs(sequence: Sequence) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+def _pairs(sequence: ScoredSequence) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Identity, track and overlap of each pair of boxes, over all frames: three arrays (P,)."""
     alignment = _global_alignment(sequence)
     truths, tracks, similarity = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
@@ -76,7 +76,7 @@ def _pairs(sequence: Sequence) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
     return np.concatenate(truths), np.concatenate(tracks), np.concatenate(similarity)
 
 
-def _global_alignment(sequence: Sequence) -> NDArray[np.float64]:
+def _global_alignment(sequence: ScoredSequence) -> NDArray[np.float64]:
     """(I, J): a soft intersection over union of each identity with each track, in frames."""
     together = np.zeros((len(sequence.truth_lengths), len(sequence.track_lengths)))
     for frame in sequence.frames:

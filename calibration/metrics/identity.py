@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reidkit.calibration.metrics.sequence import Sequence
+from reidkit.calibration.metrics.sequence import ScoredSequence
 from reidkit.runtime.native import assign
 
 _THRESHOLD = 0.5
@@ -42,7 +42,7 @@ class IdentityScores:
         return self.true_positives / max(1, self.true_positives + self.false_negatives)
 
 
-def score_identity(sequence: Sequence) -> IdentityScores:
+def score_identity(sequence: ScoredSequence) -> IdentityScores:
     """IDF1, IDP and IDR."""
     together = np.zeros((len(sequence.truth_lengths), len(sequence.track_lengths)))
     for frame in sequence.frames:

@@ -1,7 +1,7 @@
 """What all tracking metrics look at: identities, tracks and their overlap, frame by frame, after the clean-up.
 
     truth  ──┐  benchmark's rules: who counts,
-    tracks ──┴─ which tracks follow a distractor ──► Sequence ──► hota, clear, identity
+    tracks ──┴─ which tracks follow a distractor ──► ScoredSequence ──► hota, clear, identity
 
 The rules are MOTChallenge's as TrackEval 1.3.0 applies them. Order within a frame is the files': it decides ties.
 """
@@ -51,7 +51,7 @@ class Benchmark(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class ScoredFrame:
     """One frame in which there is both somebody and a track.
 
     Attributes:
@@ -66,7 +66,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sequence:
+class ScoredSequence:
     """Everything the metrics need of a sequence.
 
     Attributes:
@@ -75,12 +75,12 @@ class Sequence:
         track_lengths: (J,) int64, boxes of each track.
     """
 
-    frames: tuple[Frame, ...]
+    frames: tuple[ScoredFrame, ...]
     truth_lengths: NDArray[np.int64]
     track_lengths: NDArray[np.int64]
 
 
-def build_sequence(truth: MotTable, tracks: MotTable, *, benchmark: Benchmark) -> Sequence:
+def build_sequence(truth: MotTable, tracks: MotTable, *, benchmark: Benchmark) -> ScoredSequence:
     """The sequence as `benchmark` wants it judged.
 
     Raises:
@@ -111,9 +111,9 @@ def build_sequence(truth: MotTable, tracks: MotTable, *, benchmark: Benchmark) -
         row, column = counts[truth_rows], kept[track_rows]
         if row.any() and column.any():
             frames.append(
-                Frame(truth_ids[truth_rows[row]], track_ids[track_rows[column]], similarity[np.ix_(row, column)])
+                ScoredFrame(truth_ids[truth_rows[row]], track_ids[track_rows[column]], similarity[np.ix_(row, column)])
             )
-    return Sequence(tuple(frames), truth_lengths, track_lengths)
+    return ScoredSequence(tuple(frames), truth_lengths, track_lengths)
 
 
 def intersection_over_union(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
