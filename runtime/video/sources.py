@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import Interrupted, InvalidFile, MissingDependency
-from reidkit.runtime.video.background import comes, in_background
+from reidkit.runtime.video.background import Background, comes, in_background
 from reidkit.runtime.video.sequence_info import FILE_NAME, read_image_folder
 
 _IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
@@ -129,16 +129,19 @@ def read_ahead(
         frame = next(frames, None)
         return frame, (perf_counter() - started) * 1e3
 
-    frame, milliseconds = decode()
-    while frame is not None:
-        following = in_background(decode, name="decode")
-        try:
-            yield frame, milliseconds
-            if not comes(following, should_stop):
+    background = Background("decode")
+    following = background.submit(decode)
+    try:
+        wait([following])  # the first was looked at when the source was opened
+        while comes(following, should_stop):
+            frame, milliseconds = following.result()
+            if frame is None:
                 return
-        finally:
-            wait([following], timeout=_LEAVE_S)
-        frame, milliseconds = following.result()
+            following = background.submit(decode)
+            yield frame, milliseconds
+    finally:
+        background.close()
+        wait([following], timeout=_LEAVE_S)
 
 
 class VideoSource:
