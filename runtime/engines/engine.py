@@ -20,11 +20,11 @@ from reidkit.runtime.artifact.manifest import Manifest
 from reidkit.runtime.engines._cropping import Picture, crop_shape, cut
 from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput, NonFiniteEmbedding
 from reidkit.runtime.native import make_unit
+from reidkit.runtime.native.memory import aligned_empty
 
 Color = Literal["bgr", "rgb"]
 Embeddings = NDArray[np.float32]
 _Self = TypeVar("_Self", bound="EngineBase")
-_CACHE_LINE = 64
 MOST_THREADS = 1024
 
 
@@ -189,10 +189,7 @@ class EngineBase(ABC):
         """
         if not (is_count(count) and count >= 0):
             raise InvalidInput(f"batch_memory({count!r})", remedy="give a whole number of crops, from 0")
-        size = count * int(np.prod(self._crop_shape)) * self._dtype.itemsize
-        block = np.empty(size + _CACHE_LINE, np.uint8)
-        start = -block.ctypes.data % _CACHE_LINE
-        return block[start : start + size].view(self._dtype).reshape(count, *self._crop_shape)
+        return aligned_empty((count, *self._crop_shape), self._dtype)
 
     def close(self) -> None:
         """Give the library's memory back; to be called twice does no harm."""
