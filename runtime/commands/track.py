@@ -21,7 +21,7 @@ from reidkit.runtime.commands.shell import (
 from reidkit.runtime.engines.engine import MOST_THREADS
 from reidkit.runtime.pipeline import Summary, TrackingJob, run
 from reidkit.runtime.pipeline.job import NO_REID
-from reidkit.runtime.pipeline.recording import Recording
+from reidkit.runtime.pipeline.recording import Progress
 
 _PROGRESS_S = 0.2
 
@@ -128,16 +128,16 @@ def track(
         raise SystemExit(INTERRUPTED)
 
 
-def _progress(line: ProgressLine) -> Callable[[Recording], None]:
+def _progress(line: ProgressLine) -> Callable[[Progress], None]:
     """Shows now and then how far the recording is."""
     next_s = monotonic() + _PROGRESS_S
 
-    def show(recording: Recording) -> None:
+    def show(progress: Progress) -> None:
         nonlocal next_s
         if line.shows and monotonic() >= next_s:
             next_s = monotonic() + _PROGRESS_S
-            speed = recording.frames / recording.seconds
-            line.write(f"frame {recording.last_frame}, {speed:.0f} frames/s")
+            speed = progress.frames / progress.seconds
+            line.write(f"frame {progress.last_frame}, {speed:.0f} frames/s")
 
     return show
 

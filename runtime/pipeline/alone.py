@@ -15,7 +15,7 @@ from reidkit.runtime.detectors import open_detector
 from reidkit.runtime.errors import InvalidInput
 from reidkit.runtime.files import whole_file
 from reidkit.runtime.pipeline.job import TrackingJob, appearance_of, engine_facts, open_footage, refuse_own_inputs
-from reidkit.runtime.pipeline.recording import Recording, track_video
+from reidkit.runtime.pipeline.recording import Progress, track_video
 from reidkit.runtime.pipeline.results import ATTRIBUTES_FILE, SUMMARY_FILE, TRACKS_FILE, VIDEO_FILE, results
 from reidkit.runtime.pipeline.session import TrackingSession
 from reidkit.runtime.tracking import BotSort, BotSortConfig
@@ -71,7 +71,7 @@ class Summary:
 def run(
     job: TrackingJob,
     *,
-    on_frame: Callable[[Recording], None] = lambda recording: None,
+    on_frame: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Do the job and write its files. They appear together when it has ended, in place of an earlier run's.
@@ -105,7 +105,7 @@ def run(
         optional = {VIDEO_FILE: job.draw, ATTRIBUTES_FILE: attributes is not None}
         files = [TRACKS_FILE, *(name for name, wanted in optional.items() if wanted), SUMMARY_FILE]
         output = stack.enter_context(results(job.output, files))
-        recording = track_video(
+        progress = track_video(
             footage.source,
             session,
             output,
@@ -116,25 +116,25 @@ def run(
             should_stop=should_stop,
         )
         summary = Summary(
-            frames=recording.frames,
-            fps=round(recording.frames / recording.seconds, 3),
-            stage_ms={stage: round(total / recording.frames, 4) for stage, total in session.total_ms.items()},
+            frames=progress.frames,
+            fps=round(progress.frames / progress.seconds, 3),
+            stage_ms={stage: round(total / progress.frames, 4) for stage, total in session.total_ms.items()},
             appearance=dataclasses.asdict(tracker.appearance),
-            people=len(recording.ids),
-            boxes=recording.boxes,
+            people=len(progress.ids),
+            boxes=progress.boxes,
             crops=session.crops,
             crops_saved=session.crops_saved,
             frame_rate=footage.frame_rate,
             frame_rate_source=footage.frame_rate_source,
-            size=recording.size,
+            size=progress.size,
             input=job.input,
             detections=None if job.detections is None else str(job.detections),
             detector=None if detector is None else {"file": str(job.detector), "library": detector.library},
             reid=None if engine is None else engine_facts(engine),
             tracker=job.tracker,
             files=files,
-            warnings=[*warnings, *footage.warnings(recording.last_frame, interrupted=recording.interrupted)],
-            interrupted=recording.interrupted,
+            warnings=[*warnings, *footage.warnings(progress.last_frame, interrupted=progress.interrupted)],
+            interrupted=progress.interrupted,
         )
         if attributes is not None:
             write_json(_known(attributes), output / ATTRIBUTES_FILE)

@@ -19,8 +19,8 @@ from reidkit.runtime.video.sources import Source, read_ahead
 
 
 @dataclass(slots=True)
-class Recording:
-    """What a run did.
+class Progress:
+    """How far a run is, and in the end what it did.
 
     Attributes:
         frames: how many frames were tracked.
@@ -49,9 +49,9 @@ def track_video(
     frame_rate: float,
     draw: bool = False,
     max_frames: int | None = None,
-    on_frame: Callable[[Recording], None] = lambda recording: None,
+    on_frame: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Recording:
+) -> Progress:
     """Track all frames of a source and write the results into the folder `output`.
 
     The files appear when the run has ended, by itself or because `should_stop` said so; after an error there are none.
@@ -66,7 +66,7 @@ def track_video(
         on_frame: called after every frame.
         should_stop: asked after every frame, and while none comes.
     """
-    recording = Recording()
+    progress = Progress()
     started = perf_counter()
     with ExitStack() as stack:
         writer = stack.enter_context(TracksWriter.open(output / TRACKS_FILE))
@@ -82,15 +82,15 @@ def track_video(
                 with session.timed("draw"):
                     labels = session.labels(tracks)
                     sink.write(painter.paint(frame.image, frame.index, tracks.ids, tracks.boxes_xyxy, labels=labels))
-            recording.size = recording.size if recording.frames else (frame.image.shape[1], frame.image.shape[0])
-            recording.frames += 1
-            recording.last_frame = frame.index
-            recording.boxes += len(tracks)
-            recording.ids.update(tracks.ids.tolist())
-            recording.seconds = perf_counter() - started
-            on_frame(recording)
+            progress.size = progress.size if progress.frames else (frame.image.shape[1], frame.image.shape[0])
+            progress.frames += 1
+            progress.last_frame = frame.index
+            progress.boxes += len(tracks)
+            progress.ids.update(tracks.ids.tolist())
+            progress.seconds = perf_counter() - started
+            on_frame(progress)
             if should_stop():
                 break
-        recording.interrupted = should_stop()
-    recording.seconds = perf_counter() - started
-    return recording
+        progress.interrupted = should_stop()
+    progress.seconds = perf_counter() - started
+    return progress

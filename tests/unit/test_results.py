@@ -13,7 +13,7 @@ from small_videos import picture, write_detections, write_video
 
 from reidkit.runtime.commands.track import track
 from reidkit.runtime.pipeline import TrackingJob, run
-from reidkit.runtime.pipeline.recording import Recording
+from reidkit.runtime.pipeline.recording import Progress
 
 FRAMES = 5
 
@@ -47,8 +47,8 @@ def test_one_run_at_a_time_writes_into_a_folder(video: Path, detections: Path, t
     output = tmp_path / "out"
     others: list[Result] = []
 
-    def meanwhile(recording: Recording) -> None:
-        if recording.frames == 2:
+    def meanwhile(progress: Progress) -> None:
+        if progress.frames == 2:
             others.append(command(video, detections, output, "--draw"))
 
     job = TrackingJob(input=str(video), detections=detections, reid="none", output=output)
