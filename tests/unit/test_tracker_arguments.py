@@ -103,7 +103,7 @@ def test_settings_that_are_none_are_refused_with_what_to_do(config: Any) -> None
         BotSort(config)
 
 
-@pytest.mark.parametrize("name", ["missing/state", "file/state", "", "."])
+@pytest.mark.parametrize("name", ["missing/state", "file/state", "", ".", "a\0b"])
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InvalidFile, match=r"cannot write .*(choose|name) another output"):
