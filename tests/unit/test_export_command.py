@@ -104,6 +104,11 @@ class GarblingTarget(OnnxRuntimeTarget):
             (job.folder / built.engine_file).write_bytes(b"garbage")
         return built
 
+class DynamicTarget(OnnxRuntimeTarget):
+    """A compiler that finds its scales while it runs, and looks at no crops."""
+
+    name, int8_layout = "dynamic", None
+
 class InterruptedTarget(OnnxRuntimeTarget):
     """A compiler that nobody waits for."""
 
@@ -114,6 +119,7 @@ class InterruptedTarget(OnnxRuntimeTarget):
         signal.raise_signal(signal.SIGINT)
 
 FARAWAY, GARBLING, INTERRUPTED = FarawayTarget(), GarblingTarget(), InterruptedTarget()
+DYNAMIC = DynamicTarget()
 HALVING, EXPLODING = ScalingTarget("halving", 0.5), ScalingTarget("exploding", float("inf"))
 '''
 
@@ -126,6 +132,7 @@ exploding = tiny_plug_in:EXPLODING
 faraway = tiny_plug_in:FARAWAY
 garbling = tiny_plug_in:GARBLING
 interrupted = tiny_plug_in:INTERRUPTED
+dynamic = tiny_plug_in:DYNAMIC
 """
 
 
@@ -274,6 +281,18 @@ def test_help_names_every_option_of_every_target() -> None:
     for name in targets():
         for option in find_target(name).options:
             assert re.search(rf"\b{name}: [^;.]*\b{option}=", told), f"{name} {option}"
+
+
+def test_crops_that_scaled_nothing_are_not_told_to_have(output: Path, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2", reason="reading crops needs OpenCV")
+    people = tmp_path / "people"
+    people.mkdir()
+    for row, crop in enumerate(render_crops(8, seed=1, height=90, width=40)):
+        cv2.imwrite(str(people / f"{row}.png"), crop)
+    done = random(output, "--precision", "int8", "--calibration", people, "--allow-slower", "--json", target="dynamic")
+    assert done.exit_code == 0, done.output
+    manifest, _ = read_artifact(json.loads(done.stdout)["artifact"])
+    assert (manifest.precision.built, manifest.calibration) == ("int8", None)
 
 
 def test_crops_that_would_scale_nothing_are_refused(output: Path, tmp_path: Path) -> None:
