@@ -138,7 +138,6 @@ void bind_ring(nb::module_& module) {
             nb::keep_alive<0, 1>(), nb::rv_policy::take_ownership)
         .def(
             "abandon", [](Ring& ring, const Rows& rows) { ring.abandon(claim_of(rows)); }, nb::arg("rows"))
-        .def("seal", [](Ring& ring) { return parts_of(ring, ring.seal(never)); })
         .def("next",
              [](Ring& ring) {
                  Batch batch;
