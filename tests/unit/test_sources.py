@@ -70,6 +70,13 @@ def test_a_folder_of_images_may_have_colons_in_its_names(tmp_path: Path, monkeyp
     assert len(frames_of("cam:1")[0]) == 3
 
 
+def test_metadata_that_is_no_text_harms_no_frame(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", IMAGES[:5])
+    assert (content := path.read_bytes()).count(b"Lavf") == 1  # who wrote it
+    path.write_bytes(content.replace(b"Lavf", b"\xff\xfe\xfd\xfc"))
+    assert len(frames_of(path)[0]) == 5
+
+
 def test_a_file_url_is_a_stream(tmp_path: Path) -> None:
     frames, _ = frames_of(f"file://{write_video(tmp_path / 'v.mp4', IMAGES)}")
     assert len(frames) == 40
