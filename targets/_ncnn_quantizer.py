@@ -56,13 +56,24 @@ class _Layer:
     weights: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     bias: bytes = b""
 
+    @property
+    def is_quantised(self) -> bool:
+        """Whether it is a product that ncnn computes in int8.
+
+        Groups of several channels are not: of those 1.0.20261020 gives something else at every run.
+        """
+        product = _PRODUCTS.get(self.kind)
+        return product is not None and (
+            product.groups is None or self.says[product.groups] == self.says[product.outputs]
+        )
+
     def line(self) -> str:
         tensors = [str(len(self.takes)), str(len(self.gives)), *self.takes, *self.gives]
         return " ".join([self.kind, self.name, *tensors, *(f"{key}={value}" for key, value in self.says.items())])
 
 
 def int8(ncnn: ModuleType, structure: bytes, weights: bytes, crops: NDArray[np.uint8]) -> tuple[bytes, bytes]:
-    """The float32 network's structure and weights with its products in int8, but those of a single pixel: gates.
+    """The float32 network's structure and weights with its products in int8, but gates, which see a single pixel.
 
     Args:
         ncnn: the library, which runs the network to see what products take.
@@ -76,7 +87,7 @@ def int8(ncnn: ModuleType, structure: bytes, weights: bytes, crops: NDArray[np.u
     lines = structure.decode().splitlines()
     layers = [_layer(line) for line in lines[_HEADER_LINES:] if line.strip()]
     _deal_out(weights, layers)
-    products = [layer for layer in layers if layer.kind in _PRODUCTS]
+    products = [layer for layer in layers if layer.is_quantised]
     largest = _observed(ncnn, structure, weights, {layer.takes[0] for layer in products}, crops)
     chosen = {layer.name for layer in products if largest.get(layer.takes[0], 0.0) > 0}
     if not chosen:

@@ -130,6 +130,23 @@ def test_int8_is_refused_where_the_products_are_of_another_kind(name: str, tmp_p
         TARGET.build(asked)
 
 
+def test_groups_of_several_channels_stay_in_float(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 16, 3, groups=2), torch.nn.ReLU()]
+    network = torch.nn.Sequential(*layers, torch.nn.Conv2d(16, 16, 3, groups=16), torch.nn.AdaptiveAvgPool2d(1))
+    small = replace(CARD.preprocessing, height=HEIGHT, width=WIDTH)
+    write_onnx(CropEmbedder(torch.nn.Sequential(network, torch.nn.Flatten()), small), tmp_path / "graph.onnx")
+    crops = render_crops(4, seed=1, height=HEIGHT, width=WIDTH).transpose(0, 3, 1, 2)
+    batch = Batch(dynamic=True, max=4, buckets=[])
+    TARGET.build(
+        BuildJob(
+            onnx_path=tmp_path / "graph.onnx", folder=tmp_path, precision=Precision.INT8, batch=batch, calibration=crops
+        )
+    )
+    products = [line for line in (tmp_path / "engine.param").read_text().splitlines() if line.startswith("Conv")]
+    assert [" 8=1" in line for line in products] == [True, False, True]
+
+
 def test_int8_of_nothing_is_refused_and_not_float_by_another_name(tmp_path: Path) -> None:
     TARGET.build(job(tmp_path, tiny_onnx(Tiny())))
     structure, weights = ((tmp_path / f"engine.{kind}").read_bytes() for kind in ("param", "bin"))
