@@ -262,8 +262,9 @@ def _open_video(av: Any, location: str, *, is_stream: bool = False) -> tuple[Any
     address = location if is_stream else f"file:{location}"  # or FFmpeg takes what stands before a colon for a protocol
     # Until version 19 PyAV refuses a file whose metadata is no UTF-8, unless it is told to take it.
     lenient = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    told = {} if is_stream else {"pattern_type": "none"}  # of%03d.png is one image
     try:
-        container = av.open(address, timeout=_STREAM_TIMEOUT_S if is_stream else None, **lenient)
+        container = av.open(address, options=told, timeout=_STREAM_TIMEOUT_S if is_stream else None, **lenient)
     except av.error.FFmpegError as error:
         raise _no_video(location, error.strerror) from error
     stream = next(iter(container.streams.video), None)
