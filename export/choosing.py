@@ -24,7 +24,7 @@ from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import EngineFailure, ExportFailure, GateFailure, MissingDependency, TargetUnavailable
 from reidkit.runtime.files import whole_file
 from reidkit.targets import Precision, find_target
-from reidkit.targets.target import options_for, read_options
+from reidkit.targets.target import options_for, read_options, takes_crops
 
 _ROUNDS = 5
 
@@ -77,7 +77,7 @@ def export_quickest(job: ExportJob, *, progress: Callable[[str], None] = lambda 
         read_options(target, given, precision, job.batch)
     left_out: dict[str, str] = {}
     tried = [each for each in Precision if each in target.precisions]
-    if Precision.INT8 in tried and target.calibrates and job.calibration is None:
+    if Precision.INT8 in tried and job.calibration is None and takes_crops(target, job.options):
         tried.remove(Precision.INT8)
         left_out[Precision.INT8.value] = "nothing to calibrate with: give --calibration"
     evidence = replace(job.evidence or Evidence(), allow_slower=True)  # the measurement below decides

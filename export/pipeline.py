@@ -40,7 +40,7 @@ from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import ExportFailure, InvalidInput, TargetUnavailable
 from reidkit.targets import BuildJob, BuiltEngine, Precision, Target, find_target
 from reidkit.targets._bundle import this_machine
-from reidkit.targets.target import no_calibration, options_for, read_options, refuse_precision
+from reidkit.targets.target import no_calibration, options_for, read_options, refuse_precision, takes_crops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ def usable_target(job: ExportJob) -> Target:
             f"{', '.join(map(str, job.batch_sizes))}",
             remedy="give MIN,OPT,MAX",
         )
-    if job.precision is Precision.INT8 and target.int8_layout is not None and job.calibration is None:
+    if job.precision is Precision.INT8 and job.calibration is None and takes_crops(target, job.options):
         raise no_calibration()
     if (reason := target.available()) and not target.portable:
         bringing = extras_with(reason.split()[0])

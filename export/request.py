@@ -17,7 +17,7 @@ from reidkit.export.catalogue.known_weights import backbone_of, known_weights
 from reidkit.runtime.commands.shell import refuse_idle
 from reidkit.runtime.files import expect_place
 from reidkit.targets import Precision, find_target
-from reidkit.targets.target import no_calibration
+from reidkit.targets.target import no_calibration, takes_crops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,13 +176,13 @@ class Request:
 
     def _expect_precision(self) -> None:
         target = find_target(self.target)
+        scaled = takes_crops(target, self.options)
         if self.calibration is not None and self.precision in (Precision.FP32, Precision.FP16, Precision.BF16):
             raise click.UsageError(f"--calibration is for --precision int8, not {self.precision}")
-        if self.calibration is not None and not target.calibrates:
-            raise click.UsageError(
-                f"--calibration is not for target {self.target}: its int8 is scaled by the weights alone"
-            )
-        if self.calibration is None and self.precision == Precision.INT8 and target.int8_layout is not None:
+        if self.calibration is not None and not scaled:
+            asked = ", ".join([f"target {self.target}", *(f"{name}={value}" for name, value in self.options.items())])
+            raise click.UsageError(f"--calibration is not for {asked}: int8 takes no crops there")
+        if self.calibration is None and self.precision == Precision.INT8 and scaled:
             raise click.UsageError(str(no_calibration()))
         ours = ("observer", "budget_s")
         if target.int8_layout is None:

@@ -75,6 +75,7 @@ class LiteRtTarget:
                 about="full or dynamic: whether the scales of activations are fixed",
                 read=_way,
                 precisions=frozenset({Precision.INT8}),
+                without_crops=frozenset({"dynamic"}),
             )
         }
     )

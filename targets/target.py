@@ -38,12 +38,14 @@ class Option:
         read: what that text means; a `ValueError` says that it means nothing.
         precisions: those in which it does something.
         most_batch_sizes: how many sizes it can be had with; None for as many as the target takes.
+        without_crops: those of its values with which int8 takes no crops, of a target whose int8 takes them else.
     """
 
     about: str
     read: Callable[[str], Any]
     precisions: frozenset[Precision] = frozenset(Precision)
     most_batch_sizes: int | None = None
+    without_crops: frozenset[str] = frozenset()
 
 
 NO_OPTIONS: Mapping[str, Option] = MappingProxyType({})
@@ -115,7 +117,7 @@ class Target(Protocol):
         by_hint: those of them in which the library computes because it is told to; it is fed a graph in float32 then.
         int8_layout: of the Q/DQ graph that it is fed in int8; None for a target that quantises by its own tool, or not
             at all.
-        calibrates: whether int8 may take crops to be scaled by.
+        calibrates: whether int8 takes crops to be scaled by; an option may say otherwise, see `takes_crops`.
         options: settings of its own, by name.
         most_batch_sizes: how many sizes a build can be made for; None for any number.
         portable: whether its engine can be built on the box later, from the graph and a recipe in the artifact; then
@@ -151,6 +153,13 @@ def refuse_precision(target: Target, asked: Precision) -> None:
     if asked not in target.precisions:
         offered = ", ".join(sorted(target.precisions))
         raise ExportFailure(f"target {target.name} does not build {asked}", remedy=f"it builds {offered}")
+
+
+def takes_crops(target: Target, given: Mapping[str, str]) -> bool:
+    """Whether int8 of `target` is scaled by crops, with those of its options."""
+    return target.calibrates and not any(
+        text in target.options[name].without_crops for name, text in given.items() if name in target.options
+    )
 
 
 def calibration_crops(job: BuildJob) -> NDArray[np.uint8]:

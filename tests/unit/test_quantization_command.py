@@ -10,17 +10,38 @@ from click.testing import CliRunner
 pytest.importorskip("torch", reason="exporting needs the extra 'export'")
 
 from reidkit.export.commands.export import export
+from reidkit.export.pipeline import ExportJob
+from reidkit.export.pipeline import export as run
+from reidkit.runtime.errors import InvalidInput
+from reidkit.targets import Precision
 
 COMMON = ["--model", "osnet_x0_25", "--random-weights", "--output", "out"]
 
 
-@pytest.mark.parametrize("target", ["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"])
+@pytest.mark.parametrize("target", ["litert", "ncnn", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"])
 def test_int8_without_crops_is_a_usage_error_with_a_remedy(target: str) -> None:
     result = CliRunner().invoke(export, [*COMMON, "--target", target, "--precision", "int8"])
     assert result.exit_code == 2
     said = " ".join(result.output.split())
     assert "int8 takes crops to calibrate with, none were given: choose some with reidkit calibrate" in said
     assert "--calibration" in said
+
+
+@pytest.mark.parametrize("target", ["litert", "ncnn", "openvino"])
+def test_a_job_in_int8_without_crops_is_refused_before_its_network_is_read(target: str, tmp_path: Path) -> None:
+    job = ExportJob(
+        original=lambda: pytest.fail("was read"), target=target, precision=Precision.INT8, output=tmp_path / "out"
+    )
+    with pytest.raises(InvalidInput, match="int8 takes crops to calibrate with"):
+        run(job)
+
+
+@pytest.mark.parametrize("precision", ["int8", "auto"])
+def test_crops_are_refused_where_an_option_does_without(precision: str, tmp_path: Path) -> None:
+    asked = ["--target", "litert", "--precision", precision, "--option", "int8=dynamic", "--calibration", str(tmp_path)]
+    result = CliRunner().invoke(export, [*COMMON, *asked])
+    assert result.exit_code == 2
+    assert "--calibration is not for target litert, int8=dynamic: int8 takes no crops there" in result.output
 
 
 def test_crops_to_calibrate_with_are_for_int8(tmp_path: Path) -> None:
