@@ -27,6 +27,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reidkit.calibration.crops import CropSet
 from reidkit.export.backbones import ModelCard
 from reidkit.export.checkpoints import Checkpoint, load_backbone, random_backbone
 from reidkit.export.distillation.card import NOT_STATED, DistillationCard
@@ -83,6 +84,11 @@ class DistillationJob:
     def work(self) -> Path:
         """Folder of labels and checkpoint."""
         return self.output.with_suffix(".work")
+
+    @property
+    def labels(self) -> Path:
+        """Folder of the teacher's answers."""
+        return self.work / "labels"
 
     @property
     def checkpoint(self) -> Path:
@@ -153,8 +159,9 @@ def distil(
         with closing(
             open_teacher(job.teacher, preprocessing=job.teacher_preprocessing, trusted=job.trusted)
         ) as teacher:
+            on_report(Report(stage="reading crops"))
             if job.output.exists() and not job.checkpoint.exists():
-                return _found(job, teacher)
+                return _found(job, teacher, should_stop)
             return _distil(job, teacher, on_report, should_stop)
 
 
@@ -167,15 +174,15 @@ def _expect_nothing_there(job: DistillationJob) -> None:
         raise InvalidInput(f"{job.output} is there already", remedy="remove it, or choose another --output")
 
 
-def _found(job: DistillationJob, teacher: Teacher) -> DistillationResult:
+def _found(job: DistillationJob, teacher: Teacher, should_stop: Callable[[], bool]) -> DistillationResult:
     """What a training that was finished before came to. Raises `InvalidInput` where it was another, or broken off."""
     card, asked = DistillationCard.beside(job.output), _made_of(job, teacher)
     if (
         card is None
         or card.course["ended"] == "interrupted"
-        or card.crops["sources"] != _names_of(job.sources)
         or _lasting(card.settings) != _lasting(asked.pop("settings"))
         or any(getattr(card, name) != value for name, value in asked.items())
+        or card.crops["sha256"] != _crops(job, teacher, should_stop).digest()
     ):
         raise InvalidInput(
             f"{job.output} is there already, and was not trained to its end by this teacher, crops and settings",
@@ -187,14 +194,12 @@ def _found(job: DistillationJob, teacher: Teacher) -> DistillationResult:
 def _distil(
     job: DistillationJob, teacher: Teacher, on_report: Callable[[Report], None], should_stop: Callable[[], bool]
 ) -> DistillationResult:
-    on_report(Report(stage="reading crops"))
     student = _backbone(job)
-    preprocessing, cache = job.student.preprocessing, job.work / "labels"
-    size = (preprocessing.height, preprocessing.width)
+    preprocessing, cache = job.student.preprocessing, job.labels
     exam = None
     if job.gallery is not None:
         exam = Exam.prepare(job.gallery, teacher, preprocessing, cache=cache, should_stop=should_stop)
-    crops = collect(job.sources, teacher, size=size, cache=cache, should_stop=should_stop)
+    crops = _crops(job, teacher, should_stop)
     on_report(Report(stage=f"asking the teacher about {len(crops)} crops"))
     seed = job.settings.seed
     every = Labels.of(teacher, crops, seed=seed, folder=cache, should_stop=should_stop)
@@ -229,6 +234,11 @@ def _distil(
     return DistillationResult(
         card=card, files=tuple(files), unreadable=crops.unreadable, interrupted=ended == "interrupted"
     )
+
+
+def _crops(job: DistillationJob, teacher: Teacher, should_stop: Callable[[], bool]) -> CropSet:
+    size = (job.student.preprocessing.height, job.student.preprocessing.width)
+    return collect(job.sources, teacher, size=size, cache=job.labels, should_stop=should_stop)
 
 
 class _Course:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,16 @@ def test_weights_of_a_training_that_was_broken_off_and_cannot_go_on_are_not_call
     with pytest.raises(InvalidInput, match="was not trained to its end"):
         distil(replace(job, resume=True))
     assert contents(job) == before
+
+
+def test_a_training_is_finished_for_its_crops_alone(job: DistillationJob, crops: Path, tmp_path: Path) -> None:
+    distil(job)
+    same = shutil.copytree(crops, tmp_path / "moved" / crops.name)
+    assert distil(replace(job, resume=True, sources=CropSources(folders=(same,)))).found
+    one, another = sorted(same.iterdir())[::30]
+    shutil.copyfile(one, another)
+    with pytest.raises(InvalidInput, match="was not trained to its end by this teacher, crops and settings"):
+        distil(replace(job, resume=True, sources=CropSources(folders=(same,))))
 
 
 def test_what_lies_there_without_a_card_of_its_own_is_somebody_elses(job: DistillationJob) -> None:
