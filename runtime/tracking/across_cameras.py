@@ -60,7 +60,8 @@ class AcrossCameras:
         self._next_id = 1
         self._now_s: dict[int, float] = {}
         self._next_comparison_s: dict[int, float] = {}
-        self._memory_s = max([DEFAULT_REACH_S, *(passage.max_s for passage in self.config.passages)])
+        self._reach_s = max([DEFAULT_REACH_S, *(passage.max_s for passage in self.config.passages)])
+        self._memory_s = self._reach_s
         self.joined: dict[int, int] = {}
 
     def remember_for(self, memory_s: float) -> None:
@@ -171,13 +172,18 @@ class AcrossCameras:
             in_step = abs(now_s - seen_s) < self.config.interval_s
             self._next_comparison_s[camera] = (now_s if in_step else seen_s) + self.config.interval_s
         self._forget()
-        waiting = [each for each in self._people.items() if each[1].embeddings >= self.config.min_sightings]
+        waiting = [
+            (identity, person)
+            for identity, person in self._people.items()
+            if person.embeddings >= self.config.min_sightings and self._seen_within(person, self._reach_s)
+        ]
         means = self._camera_means(person for _, person in waiting)
         galleries = [person.gallery(means) for _, person in waiting]
         alike = np.full((len(waiting), len(waiting)), IMPOSSIBLE)
 
         def compare(row: int, column: int) -> None:
-            may_be_one = self._may_be_one(waiting[row][1], waiting[column][1])
+            (identity, one), (_, other) = waiting[row], waiting[column]
+            may_be_one = identity not in other.beside and self._may_be_one(one, other)
             found = _likeness(galleries[row], galleries[column]) if may_be_one else IMPOSSIBLE
             alike[row, column] = alike[column, row] = found
 
@@ -186,11 +192,8 @@ class AcrossCameras:
         while pairs := certain_pairs(alike, min_cosine=self.config.min_cosine, margin=self.config.margin):
             first, second = max(pairs, key=lambda pair: float(alike[pair]))  # of equals the lowest id, which is kept
             kept, gone = waiting[first], waiting[second]
-            kept[1].sightings.extend(gone[1].sightings)
-            for sighting in gone[1].sightings:
-                self._owner[sighting.camera, sighting.track] = kept[0]
-            self.joined[gone[0]] = kept[0]
-            del self._people[gone[0]], waiting[second], galleries[second]
+            self._join(*kept, *gone)
+            del waiting[second], galleries[second]
             galleries[first] = kept[1].gallery(means)
             alike = np.delete(np.delete(alike, second, axis=0), second, axis=1)
             for other in range(len(waiting)):
@@ -198,14 +201,47 @@ class AcrossCameras:
                     compare(min(first, other), max(first, other))
 
     def _forget(self) -> None:
-        """Drop tracks that their own camera has not seen for long, and people who have no others."""
-        for identity, person in list(self._people.items()):
-            gone = [each for each in person.sightings if each.last_s < self._now_s[each.camera] - self._memory_s]
-            for sighting in gone:
-                person.sightings.remove(sighting)
-                del self._owner[sighting.camera, sighting.track]
+        """Drop tracks that their own camera has not seen for long, and people who have no others.
+
+        That two people were once seen at once, each by themselves, is kept for as long as both are.
+        """
+        going = [
+            (identity, person, sighting)
+            for identity, person in self._people.items()
+            for sighting in person.sightings
+            if not self._is_recent(sighting, self._memory_s)
+        ]
+        for identity, person, sighting in going:
+            for other_identity, other in self._people.items():
+                if other is not person and any(self._are_two(sighting, each) for each in other.sightings):
+                    person.beside.add(other_identity)
+                    other.beside.add(identity)
+        for identity, person, sighting in going:
+            person.sightings.remove(sighting)
+            del self._owner[sighting.camera, sighting.track]
             if not person.sightings:
                 del self._people[identity]
+                for other in self._people.values():
+                    other.beside.discard(identity)
+
+    def _join(self, identity: int, person: _Person, other_identity: int, other: _Person) -> None:
+        """Two are one, under the first one's id."""
+        person.sightings.extend(other.sightings)
+        person.beside |= other.beside
+        for sighting in other.sightings:
+            self._owner[sighting.camera, sighting.track] = identity
+        for third in (self._people[each] for each in other.beside):
+            third.beside.discard(other_identity)
+            third.beside.add(identity)
+        self.joined[other_identity] = identity
+        del self._people[other_identity]
+
+    def _seen_within(self, person: _Person, seconds_ago: float) -> bool:
+        return any(self._is_recent(sighting, seconds_ago) for sighting in person.sightings)
+
+    def _is_recent(self, sighting: _Sighting, seconds_ago: float) -> bool:
+        """By its own camera's clock."""
+        return sighting.last_s >= self._now_s[sighting.camera] - seconds_ago
 
     def _camera_means(self, people: Iterable[_Person]) -> dict[int, NDArray[np.float64]]:
         """What everybody has in common in each camera."""
@@ -220,21 +256,25 @@ class AcrossCameras:
         nearest: tuple[float, bool] | None = None
         for first in one.sightings:
             for second in other.sightings:
-                apart_s = max(first.first_s, second.first_s) - min(first.last_s, second.last_s)
+                if self._are_two(first, second):
+                    return False
                 if first.camera == second.camera:
-                    if apart_s <= 0:
-                        return False
                     continue
+                apart_s = first.apart_s(second)
                 passage = self.config.passage(first.camera, second.camera)
-                if apart_s <= 0:
-                    allowed = passage is not None and passage.overlap and self._at_one_place(first, second)
-                    if not allowed:
-                        return False
-                else:
-                    allowed = passage is not None and passage.min_s <= apart_s <= passage.max_s
+                allowed = apart_s <= 0 or (passage is not None and passage.min_s <= apart_s <= passage.max_s)
                 if nearest is None or apart_s < nearest[0]:
                     nearest = apart_s, allowed
         return nearest is not None and nearest[1]
+
+    def _are_two(self, first: _Sighting, second: _Sighting) -> bool:
+        """Whether they were seen at once, and not by cameras that overlap, at one place."""
+        if first.apart_s(second) > 0:
+            return False
+        if first.camera == second.camera:
+            return True
+        passage = self.config.passage(first.camera, second.camera)
+        return passage is None or not passage.overlap or not self._at_one_place(first, second)
 
     def _at_one_place(self, one: _Sighting, other: _Sighting) -> bool:
         """Whether two who are seen at once stand together, as far as the ground is known."""
@@ -263,6 +303,10 @@ class _Sighting:
     _offered: int = 0
     _stride: int = 1
 
+    def apart_s(self, other: _Sighting) -> float:
+        """Seconds between the two; 0 or less where they were seen at once."""
+        return max(self.first_s, other.first_s) - min(self.last_s, other.last_s)
+
     def see(self, now_s: float, place: NDArray[np.float64] | None) -> None:
         """It is seen again."""
         self.last_s = now_s
@@ -290,9 +334,15 @@ class _Sighting:
 
 @dataclass(slots=True, eq=False)
 class _Person:
-    """Tracks that are one person's."""
+    """Tracks that are one person's.
+
+    Attributes:
+        sightings: those that are remembered.
+        beside: ids of people who were seen at once with one that is forgotten.
+    """
 
     sightings: list[_Sighting]
+    beside: set[int] = field(default_factory=set)
 
     @property
     def embeddings(self) -> int:

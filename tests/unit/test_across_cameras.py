@@ -161,6 +161,17 @@ def test_who_stays_for_long_costs_what_a_minute_of_them_does() -> None:
     assert len(scene.people._owner) <= 8
 
 
+def test_who_was_once_seen_beside_somebody_is_never_taken_for_them() -> None:
+    scene = Scene(AcrossCamerasConfig(interval_s=2.0))
+    scene.looks[1] = scene.looks[0] + 0.8 * scene.looks[1]  # the same clothes
+    for step in range(100):
+        here = {1: 0} if step < 10 else {}
+        one = scene.see(0, step, {**here, 2: 1, 3: 2, 4: 3})
+        other = scene.see(1, step, {11: 0, 13: 2, 14: 3})
+        assert one[2] != other[11]
+    assert [one[3], one[4]] == [other[13], other[14]]
+
+
 def test_a_camera_that_lags_keeps_its_tracks_and_finds_its_people() -> None:
     scene = Scene(AcrossCamerasConfig(interval_s=0.5))
     early = [
