@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
+from threading import get_ident
 
 from reidkit.runtime.errors import InvalidFile, InvalidInput
 
@@ -19,11 +20,11 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it replaces `path` when the block ends, and vanishes when it fails.
 
-    A killed process leaves only the temporary (`.NAME.part`), which the next run overwrites. Raises `InvalidFile` if
-    the folder cannot be written to or has no room, or if `path` is a folder.
+    Of several who write at once each has its own, and the last one's stays. A killed process leaves only the temporary
+    (`.NAME.….part`). Raises `InvalidFile` if the folder cannot be written to or has no room, or if `path` is a folder.
     """
     refuse_folder(path)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.part")
     try:
         temporary.touch()
     except (OSError, ValueError) as error:  # no path can hold a zero character

@@ -41,7 +41,7 @@ def evaluate(gt: Path, files: tuple[Path, ...], benchmark: str, as_json: bool) -
     scores = {str(file): score_tracking(truth, read_tracks(file), benchmark=rules) for file in files}
     if as_json:
         objects = {file: _to_dict(of) for file, of in scores.items()}
-        print_json({"tracks": objects} if len(objects) > 1 else objects[str(files[0])])
+        print_json({"tracks": objects} if len(files) > 1 else objects[str(files[0])])
     else:
         click.echo("\n".join(_table(scores)))
 

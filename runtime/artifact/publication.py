@@ -112,13 +112,17 @@ def _locked_folder(folder: Path) -> tuple[Path, int]:
     while True:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _sweep(folder.parent)
-        with suppress(FileNotFoundError):  # its maker put nothing into it, and removed it
+        try:
             own = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=_SUFFIX, dir=folder.parent))
-            lock = _try_lock(own, fcntl.LOCK_SH)
-            if lock is not None and own.exists():
-                return own, lock
-            if lock is not None:  # swept by another process in the instant before it was locked
-                os.close(lock)
+        except FileNotFoundError:
+            if folder.parent.exists():  # and takes no folders, as /proc
+                raise
+            continue  # its maker put nothing into it, and removed it
+        lock = _try_lock(own, fcntl.LOCK_SH)
+        if lock is not None and own.exists():
+            return own, lock
+        if lock is not None:  # swept by another process in the instant before it was locked
+            os.close(lock)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

@@ -53,4 +53,4 @@ def results(folder: Path, files: Collection[str]) -> Iterator[Path]:
                 if name not in files and (folder / name).is_file():
                     (folder / name).unlink()
         finally:
-            shutil.rmtree(unfinished)
+            shutil.rmtree(unfinished, ignore_errors=True)
