@@ -6,6 +6,7 @@ a `Turn` is answered with `Times`, and None with the most memory that the proces
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -59,20 +60,19 @@ class Times:
 
 def serve(pipe: Connection, artifact: str, threads: int, *, device: str, trusted: bool) -> None:
     """Be a worker until the pipe is closed."""
-    try:
-        begun = perf_counter()
-        with open_artifact(artifact, device=device, threads=threads, trusted=trusted) as engine:
-            open_ms = 1e3 * (perf_counter() - begun)
-            ready = Ready(open_ms=open_ms, device=engine.device, execution=dict(engine.execution))
-            engine.embed(_crops(engine, 1))
-            pipe.send(ready)
-            while True:
-                request: Turn | None = pipe.recv()
-                pipe.send(peak_mib() if request is None else _times(engine, request))
-    except ReidkitError as error:
-        pipe.send(error)
-    except EOFError:
-        return
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # whoever asked is gone
+        try:
+            begun = perf_counter()
+            with open_artifact(artifact, device=device, threads=threads, trusted=trusted) as engine:
+                open_ms = 1e3 * (perf_counter() - begun)
+                ready = Ready(open_ms=open_ms, device=engine.device, execution=dict(engine.execution))
+                engine.embed(_crops(engine, 1))
+                pipe.send(ready)
+                while True:
+                    request: Turn | None = pipe.recv()
+                    pipe.send(peak_mib() if request is None else _times(engine, request))
+        except ReidkitError as error:
+            pipe.send(error)
 
 
 def peak_mib() -> float | None:
