@@ -21,6 +21,7 @@ from reidkit.runtime.commands.shell import (
     print_json,
     refuse_idle,
 )
+from reidkit.runtime.errors import InvalidFile
 from reidkit.runtime.latencies import latencies_file, record_latencies, this_machine
 
 
@@ -87,8 +88,7 @@ def bench(
             on_turn=lambda done, of: line.write(f"turn {done} of {of}"),
         )
     choices = choose(measured, people=people) if auto else []
-    if device == "auto":
-        record_latencies(latencies_of(measured))
+    recorded = _recorded(measured) if device == "auto" else None
     if as_json:
         print_json(
             {
@@ -97,11 +97,21 @@ def bench(
                 "device": device,
                 "artifacts": [_report(each) for each in measured],
                 "auto": {"people": people, "choices": [asdict(choice) for choice in choices]} if auto else None,
-                "recorded": str(latencies_file()) if device == "auto" else None,
+                "recorded": recorded,
             }
         )
     else:
         click.echo(_text(measured, choices, people))
+
+
+def _recorded(measured: Sequence[Measured]) -> str | None:
+    """Keep the medians, and say where; None, after a warning, where they cannot be kept."""
+    try:
+        record_latencies(latencies_of(measured))
+    except InvalidFile as error:
+        click.echo(f"warning: the times are told and not kept: {error}", err=True)
+        return None
+    return str(latencies_file())
 
 
 def _report(each: Measured) -> dict[str, Any]:

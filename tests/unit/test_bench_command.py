@@ -180,6 +180,23 @@ def test_ctrl_c_is_for_who_measures_and_not_for_the_worker(artifact: Path) -> No
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 
+@pytest.mark.parametrize("seconds", ["0", "0.3"])
+def test_a_worker_ends_in_silence_with_who_measures(artifact: Path, seconds: str) -> None:
+    program = """if True:
+        import os, signal, sys
+        from pathlib import Path
+        from reidkit.calibration.benchmark.contender import Contender, Turn
+        contender = Contender(Path(sys.argv[1]), threads=1, trusted=False)
+        contender._pipe.send(Turn(batch=1, seconds=float(sys.argv[2])))
+        if sys.argv[2] == "0":
+            contender._pipe.poll(None)  # the answer is there, and nobody takes it
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    command = [sys.executable, "-c", program, artifact, seconds]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # ends once the worker has
+    assert (done.returncode, done.stderr) == (-9, "")
+
+
 def test_more_crops_than_an_artifact_takes_at_once_are_refused(artifact: Path) -> None:
     with pytest.raises(InvalidInput, match="tiny takes at most 4 crops at once, not 8"):
         measure([artifact], batches=[1, 8])
@@ -203,6 +220,17 @@ def test_a_device_is_handed_on_and_its_times_are_not_kept(artifact: Path) -> Non
     assert (report["device"], report["recorded"]) == ("cpu", None)
     result = run(artifact, "--device", "abacus")
     assert (result.exit_code, "abacus" in result.stderr) == (1, True)
+
+
+def test_times_that_cannot_be_kept_are_told_all_the_same(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+    told, report = run(artifact), run(artifact, "--json")
+    assert (told.exit_code, told.stdout.split()[0]) == (0, "artifact")
+    assert "warning: the times are told and not kept: cannot write to " in told.stderr
+    assert (report.exit_code, json.loads(report.stdout)["recorded"]) == (0, None)
 
 
 def measured(name: str, **milliseconds: float) -> Measured:
