@@ -53,6 +53,7 @@ class ExportJob:
         precision: what to build; a target that cannot build it refuses.
         output: folder in which the artifact's own folder is made.
         name: the artifact's name, by default MODEL-TARGET-PRECISION.
+        model: what it is called after there; None for its backbone.
         batch_sizes: sizes to build for, ascending; the last is the most crops that the engine sees at once. Processors
             gain nothing beyond 8.
         options: the target's own settings.
@@ -68,6 +69,7 @@ class ExportJob:
     precision: Precision
     output: Path
     name: str | None = None
+    model: str | None = None
     batch_sizes: tuple[int, ...] = (8,)
     options: Mapping[str, str] = field(default_factory=dict)
     crops: Path | None = None
@@ -171,7 +173,7 @@ def usable_target(job: ExportJob) -> Target:
 
 def place_of(job: ExportJob, original: Original) -> Path:
     """The folder that the artifact will be. Raises `InvalidInput` if it cannot have its name, or something else has."""
-    name = f"{original.backbone.name}-{job.target}-{job.precision}" if job.name is None else job.name
+    name = f"{job.model or original.backbone.name}-{job.target}-{job.precision}" if job.name is None else job.name
     if not name or name.startswith(".") or Path(name).name != name:
         raise InvalidInput(f"{name!r} cannot name an artifact", remedy="give a plain folder name; --output says where")
     expect_replaceable(job.output / name)

@@ -13,7 +13,7 @@ from reidkit.calibration.gates.limits import read_limits
 from reidkit.calibration.gates.tracking import Recording
 from reidkit.calibration.metrics import read_gallery
 from reidkit.export.backbones import card_of_factory, find_backbone
-from reidkit.export.catalogue.known_weights import backbone_of, known_weights
+from reidkit.export.catalogue.known_weights import backbone_of, known_weights, model_name
 from reidkit.runtime.commands.shell import refuse_idle
 from reidkit.runtime.files import expect_place
 from reidkit.targets import Precision, find_target
@@ -139,6 +139,7 @@ class Request:
             precision=Precision.FP32 if self.is_auto else Precision(self.precision),
             output=self.output,
             name=self.name,
+            model=None if self.model is None else model_name(self.model),
             batch_sizes=self.batch,
             options=self.options,
             crops=self.crops,

@@ -99,6 +99,8 @@ def verify(job: Verification, *, progress: Progress = lambda stage: None) -> Ver
             progress("comparing embeddings")
             is_same = other is not None and is_same_network(engine.manifest, other.manifest)
             parity, gate = _embedding(job, folder, engine, reference, is_same=is_same)
+            if reference is not None and not is_same:
+                reference = replace(reference, name=f"{reference.name} (another network, or other weights)")
         except NonFiniteEmbedding as error:
             return non_finite(error)
         return judge(

@@ -32,6 +32,12 @@ def backbone_of(name: str) -> str:
     return name if model is None else model.backbone
 
 
+def model_name(name: str) -> str | None:
+    """How the model is called that `name` means, which may end as its file does; None where there is no such model."""
+    model = catalogue().named(name)
+    return None if model is None else model.name
+
+
 def known_weights(name: str) -> KnownWeights:
     """The weights that a model's or a backbone's name means, held to the digest that was locked.
 

@@ -521,7 +521,9 @@ def test_a_model_of_the_catalogue_is_exported_from_what_was_downloaded(
     torch.save(random_backbone(find_backbone("osnet_x0_25")).state_dict(), path)
     done = run(output, *export_it)
     assert done.exit_code == 0, done.output
-    manifest, _ = read_artifact(Path(json.loads(done.stdout)["artifact"]))
+    artifact = Path(json.loads(done.stdout)["artifact"])
+    assert artifact.name == "osnet_x0_25_msmt17-onnxruntime-fp32"
+    manifest, _ = read_artifact(artifact)
     weights = manifest.backbone.weights
     assert manifest.backbone.name == "osnet_x0_25"
     assert (weights.source, weights.file, weights.sha256) == ("downloaded", path.name, sha256_of(path))
