@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from reidkit.runtime.tracking import Track as Track
     from reidkit.runtime.tracking import Tracks as Tracks
     from reidkit.runtime.tracking import TrackState as TrackState
+    from reidkit.runtime.tracking.across_cameras import AcrossCameras as AcrossCameras
+    from reidkit.runtime.tracking.across_cameras import AcrossCamerasConfig as AcrossCamerasConfig
 
 _HOMES = {
+    "AcrossCameras": "tracking.across_cameras",
+    "AcrossCamerasConfig": "tracking.across_cameras",
     "BotSort": "tracking",
     "BotSortConfig": "tracking",
     "Camera": "pipeline",

@@ -26,10 +26,10 @@ def tensorrt_cache(ranges: Ranges, *, observer: str, version: str) -> str:
         InvalidInput: no such observer, or that is no version before 11.
     """
     numbers = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(\.\d+)*", version)
-    if not numbers or int(numbers[1]) > 10:
-        raise InvalidInput(
-            f"TensorRT '{version}' reads no calibration cache", remedy="give the version of a TensorRT up to 10: 10.3.0"
-        )
+    if not numbers:
+        raise InvalidInput(f"'{version}' is no version of TensorRT", remedy="give three numbers, such as 10.3.0")
+    if int(numbers[1]) > 10:
+        raise InvalidInput(f"TensorRT {version} reads no calibration cache", remedy="those up to 10 do, such as 10.3.0")
     major, minor, patch = (int(number) for number in numbers.groups()[:3])
     encoded = major * 10_000 + minor * 100 + patch if major >= 10 else major * 1000 + minor * 100 + patch
     lines = [f"TRT-{encoded}-EntropyCalibration2"]

@@ -24,7 +24,7 @@ from reidkit.runtime.tracking.translation import SCHEMAS, Translation, translate
 @click.option("--fps", type=FiniteRange(min=0.01, max=10_000), help="Frames per second of the video. [default: 30]")
 @json_option
 def explain_settings(tracker: str, artifact: Path | None, schema: str | None, fps: float | None, as_json: bool) -> None:
-    """Say what TRACKER does, a settings file or a packaged preset (botsort.yaml, tuned.yaml).
+    """Say what TRACKER does, a settings file or a packaged preset (botsort.yaml, tuned.yaml, long_term.yaml).
 
     Prints every gate in plain words and units, warns where ReID is in effect off or its gate in effect open, and shows
     the same settings in the other tools' words.

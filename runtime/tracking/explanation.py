@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reidkit.runtime.artifact import Manifest
 from reidkit.runtime.tracking.config import BotSortConfig
+from reidkit.runtime.tracking.native_core import beyond_native
 from reidkit.runtime.tracking.regions import is_in_shares
 
 OPEN_COSINE = 0.4  # OSNet x0.25 finds two in three pairs of different people at least this much alike (Market-1501)
@@ -148,6 +149,14 @@ def _frame_facts(config: BotSortConfig) -> list[Gate]:
 
 
 def _warnings(config: BotSortConfig, manifest: Manifest | None) -> list[str]:
+    refused = beyond_native(config) if config.core == "native" else []
+    return [
+        *(f"{name}: the native core does not do that, tracking will be refused: use core: numpy" for name in refused),
+        *_warnings_of_appearance(config, manifest),
+    ]
+
+
+def _warnings_of_appearance(config: BotSortConfig, manifest: Manifest | None) -> list[str]:
     if not config.with_reid:
         warnings = ["ReID is off: with_reid is false, nothing is embedded"]
         if config.long_term_min_cosine is not None:

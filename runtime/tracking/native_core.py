@@ -21,6 +21,7 @@ from reidkit.runtime.errors import InvalidConfig
 from reidkit.runtime.native import TrackerCore
 from reidkit.runtime.tracking.arguments import array_of
 from reidkit.runtime.tracking.camera_motion import Affine
+from reidkit.runtime.tracking.config import BotSortConfig
 from reidkit.runtime.tracking.observation import Observation
 from reidkit.runtime.tracking.recognition import recognise
 from reidkit.runtime.tracking.state import TrackerState
@@ -50,18 +51,27 @@ _AROUND = ("max_lost_frames", "with_reid", "core", "clock", "frame_rate", "reid_
 _AROUND_PREFIXES = ("camera_motion", "long_term_", "economy_")
 
 
+def beyond_native(config: BotSortConfig) -> list[str]:
+    """Names of the settings that the native core does not do."""
+    return [
+        field.name
+        for field in dataclasses.fields(config)
+        if field.name not in _INSIDE + _AROUND
+        and not field.name.startswith(_AROUND_PREFIXES)
+        and getattr(config, field.name) != field.default
+    ]
+
+
 class NativeCore:
     """The native core of one tracker. Raises `InvalidConfig` for a setting that it does not know."""
 
     def __init__(self, state: TrackerState) -> None:
         self._state, config = state, state.config
-        for field in dataclasses.fields(config):
-            name, value = field.name, getattr(config, field.name)
-            known = name in _INSIDE + _AROUND or name.startswith(_AROUND_PREFIXES)
-            if not known and value != field.default:
-                raise InvalidConfig(
-                    f"{name} is {value!r}, which the native core does not do", remedy=f"use core: numpy, or no {name}"
-                )
+        for name in beyond_native(config):
+            raise InvalidConfig(
+                f"{name} is {getattr(config, name)!r}, which the native core does not do",
+                remedy=f"use core: numpy, or no {name}",
+            )
         settings = {name: getattr(config, name) for name in _INSIDE}
         for name in ("min_cosine", "appearance_cost_scale"):
             if settings[f"unconfirmed_{name}"] is None:

@@ -30,6 +30,11 @@ def warnings_of(**settings: Any) -> str:
     return "\n".join(explain(BotSortConfig(**settings)).warnings)
 
 
+def test_what_the_native_core_refuses_is_told_before_it_does() -> None:
+    assert "temperature: the native core does not do that" in warnings_of(core="native", temperature=2.0)
+    assert "native" not in warnings_of(core="numpy", temperature=2.0) + warnings_of(core="native")
+
+
 @pytest.mark.parametrize("frame_rate", [7.0, 30.0, 60.0])
 @pytest.mark.parametrize("schema", TOOLS)
 def test_a_tools_own_settings_come_back_as_they_were(schema: str, frame_rate: float) -> None:
