@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
+from reidkit.runtime.errors import Interrupted
 from reidkit.runtime.pipeline.results import TRACKS_FILE, VIDEO_FILE
 from reidkit.runtime.pipeline.session import TrackingSession
 from reidkit.runtime.video.drawing import Painter
@@ -65,6 +66,9 @@ def track_video(
         max_frames: stop after so many.
         on_frame: called after every frame.
         should_stop: asked after every frame, and while none comes.
+
+    Raises:
+        Interrupted: `should_stop` said so before there was a frame.
     """
     progress = Progress()
     started = perf_counter()
@@ -92,5 +96,7 @@ def track_video(
             if should_stop():
                 break
         progress.interrupted = should_stop()
+        if progress.interrupted and not progress.frames:
+            raise Interrupted("interrupted before the first frame: nothing is written")
     progress.seconds = perf_counter() - started
     return progress

@@ -132,7 +132,6 @@ def read_ahead(
     background = Background("decode")
     following = background.submit(decode)
     try:
-        wait([following])  # the first was looked at when the source was opened
         while comes(following, should_stop):
             frame, milliseconds = following.result()
             if frame is None:

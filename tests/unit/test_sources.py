@@ -72,7 +72,8 @@ def test_a_folder_of_images_may_have_colons_in_its_names(tmp_path: Path, monkeyp
 
 def test_metadata_that_is_no_text_harms_no_frame(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4", IMAGES[:5])
-    assert (content := path.read_bytes()).count(b"Lavf") == 1  # who wrote it
+    content = path.read_bytes()
+    assert content.count(b"Lavf") == 1  # who wrote it
     path.write_bytes(content.replace(b"Lavf", b"\xff\xfe\xfd\xfc"))
     assert len(frames_of(path)[0]) == 5
 
@@ -322,6 +323,12 @@ def test_a_source_that_has_stalled_is_left_to_itself() -> None:
     stop.set()
     assert list(frames) == []
     goes_on.set()
+
+
+def test_a_first_frame_is_waited_for_no_longer_than_wanted(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "000001.png")
+    assert list(read_ahead(open_source(tmp_path), should_stop=lambda: True)) == []
+    os.close(os.open(tmp_path / "000001.png", os.O_RDWR))  # whoever waits for a writer has met one
 
 
 def test_what_does_not_open_is_waited_for_no_longer_than_wanted(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from small_videos import picture, write_detections, write_video
 
 from reidkit.runtime.commands import main
 from reidkit.runtime.commands.track import track
+from reidkit.runtime.errors import Interrupted
+from reidkit.runtime.pipeline import TrackingJob
+from reidkit.runtime.pipeline import run as run_job
 from reidkit.runtime.pipeline.session import STAGES
 from reidkit.runtime.video.mot_files import read_tracks
 from reidkit.runtime.video.sources import open_source
@@ -382,9 +385,9 @@ def test_a_signal_ends_the_run_and_keeps_what_there_is(tmp_path: Path, number: s
     process = subprocess.Popen(
         [sys.executable, "-c", command, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    partial = output / ".results.part" / ".annotated.mp4.part"
+    unfinished = output / ".results.part"
     deadline = time.monotonic() + 60
-    while not (partial.exists() and partial.stat().st_size > 0) and time.monotonic() < deadline:
+    while not any(each.stat().st_size for each in unfinished.glob(".annotated.mp4.*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
@@ -427,6 +430,17 @@ with stop_signals() as stop:
     summary = json.loads((output / "summary.json").read_text())
     assert summary["interrupted"] is True
     assert frames - 10 <= summary["frames"] < frames
+
+
+def test_a_run_that_is_stopped_before_its_first_frame_writes_nothing(detections: Path, tmp_path: Path) -> None:
+    images, output = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    os.mkfifo(images / "000001.png")
+    job = TrackingJob(input=str(images), detections=detections, reid="none", output=output)
+    with pytest.raises(Interrupted, match="interrupted before the first frame"):
+        run_job(job, should_stop=lambda: True)
+    assert not output.exists() or list(output.iterdir()) == []
+    os.close(os.open(images / "000001.png", os.O_RDWR))  # whoever waits for a writer has met one
 
 
 def test_a_bundle_is_built_when_that_is_asked_for(video: Path, detections: Path, tmp_path: Path) -> None:
