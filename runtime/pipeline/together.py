@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from reidkit.runtime.detectors import open_detector
 from reidkit.runtime.engines import Engine
-from reidkit.runtime.errors import InvalidInput
+from reidkit.runtime.errors import Interrupted, InvalidInput
 from reidkit.runtime.pipeline.alone import write_json
 from reidkit.runtime.pipeline.job import (
     Footage,
@@ -38,7 +38,7 @@ from reidkit.runtime.video.drawing import Painter
 from reidkit.runtime.video.frame_rate import frames_at
 from reidkit.runtime.video.mot_files import TracksWriter
 from reidkit.runtime.video.sinks import VideoSink
-from reidkit.runtime.video.sources import Frame, open_source
+from reidkit.runtime.video.sources import Frame, open_source, read_ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class _Camera:
     """A recording on its way."""
 
     footage: Footage
-    frames: Iterator[Frame]
+    frames: Iterator[tuple[Frame, float]]
     session: TrackingSession
     writer: TracksWriter
     sink: VideoSink | None
@@ -74,7 +74,10 @@ class _Camera:
 
     def next_frame(self) -> Frame | None:
         """The next frame, None at the end."""
-        return None if len(self.rows) == self.footage.job.max_frames else next(self.frames, None)
+        if len(self.rows) == self.footage.job.max_frames:
+            return None
+        frame, _ = next(self.frames, (None, 0.0))
+        return frame
 
 
 def run_together(
@@ -88,9 +91,10 @@ def run_together(
     Args:
         job: what to track.
         on_frame: told of each camera's frames.
-        should_stop: asked after every frame; if so, what there is by then is written.
+        should_stop: asked after every frame, and while none comes; if so, what there is by then is written.
 
     Raises:
+        Interrupted: `should_stop` said so before every camera had a frame.
         ReidkitError: a file, setting or library that the job names is missing or unfit; or an engine failed.
     """
     if len(job.cameras) < 2:
@@ -99,18 +103,19 @@ def run_together(
         raise InvalidInput("two cameras have one folder of results", remedy="name one for each")
     people = AcrossCameras(job.across)
     started = perf_counter()
-    interrupted = False
     with ExitStack() as stack:
-        footages = _footages(job, stack)
+        footages = _footages(job, stack, should_stop)
         engine = _engine(job, stack)
         outputs = _results(job, stack)
         cameras = [
-            _camera(number, each, engine, people, outputs[each.job.output], stack)
+            _camera(number, each, engine, people, outputs[each.job.output], stack, should_stop)
             for number, each in enumerate(footages)
         ]
         ahead = [
             (frame.timestamp_s, number, frame) for number, each in enumerate(cameras) if (frame := each.next_frame())
         ]
+        if len(ahead) < len(cameras) and should_stop():
+            raise Interrupted("interrupted before every camera had a frame: nothing is written")
         heapify(ahead)
         while ahead:
             _, number, frame = heappop(ahead)
@@ -119,10 +124,10 @@ def run_together(
             camera.rows.append((frame.index, tracks.ids, tracks.boxes_xyxy, tracks.scores))
             on_frame(number, frame.index)
             if should_stop():
-                interrupted = True
                 break
             if following := camera.next_frame():
                 heappush(ahead, (following.timestamp_s, number, following))
+        interrupted = should_stop()
         seconds = perf_counter() - started
         for camera in cameras:
             camera.rows = [(index, people.resolve(ids), boxes, scores) for index, ids, boxes, scores in camera.rows]
@@ -140,13 +145,13 @@ def run_together(
     return summary
 
 
-def _footages(job: CamerasJob, stack: ExitStack) -> list[Footage]:
+def _footages(job: CamerasJob, stack: ExitStack, should_stop: Callable[[], bool]) -> list[Footage]:
     """All recordings, open, none of which the job's results would overwrite."""
     first = job.cameras[0]
     detector = None
     if first.detector is not None:
         detector = stack.enter_context(closing(open_detector(first.detector, threads=first.threads)))
-    footages = [stack.enter_context(open_footage(each, detector)) for each in job.cameras]
+    footages = [stack.enter_context(open_footage(each, detector, should_stop=should_stop)) for each in job.cameras]
     for each in footages:
         config = BotSortConfig.load(each.job.tracker, frame_rate=each.frame_rate)
         for folder in (job.output, *(other.output for other in job.cameras)):
@@ -172,7 +177,13 @@ def _results(job: CamerasJob, stack: ExitStack) -> dict[Path, Path]:
 
 
 def _camera(
-    number: int, footage: Footage, engine: Engine, people: AcrossCameras, output: Path, stack: ExitStack
+    number: int,
+    footage: Footage,
+    engine: Engine,
+    people: AcrossCameras,
+    output: Path,
+    stack: ExitStack,
+    should_stop: Callable[[], bool],
 ) -> _Camera:
     """A recording with its tracker and the files in `output` that its tracks go into."""
     job, frame_rate = footage.job, footage.frame_rate
@@ -180,7 +191,8 @@ def _camera(
     session = TrackingSession(BotSort(config), footage.detect, engine=engine, people=people, camera=number)
     writer = stack.enter_context(TracksWriter.open(output / TRACKS_FILE))
     sink = stack.enter_context(VideoSink.open(output / VIDEO_FILE, frame_rate=frame_rate)) if job.draw else None
-    return _Camera(footage, frames_at(footage.source, frame_rate), session, writer, sink)
+    ahead = read_ahead(frames_at(footage.source, frame_rate), should_stop=should_stop)
+    return _Camera(footage, stack.enter_context(closing(ahead)), session, writer, sink)
 
 
 def _files(job: TrackingJob) -> list[str]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -114,6 +118,43 @@ def test_a_video_that_breaks_off_is_told_as_reid_track_tells_it(artifact: Path, 
     assert result.stderr.splitlines() == [f"warning: camera {camera}: {of[0]}" for camera, of in enumerate(warnings)]
     some = CliRunner().invoke(cameras, [str(word) for word in [*words, "--max-frames", 3, "--json"]])
     assert [each["warnings"] for each in json.loads(some.stdout)["cameras"]] == [[], []]
+
+
+@pytest.mark.parametrize("frames", [0, 3])
+def test_a_signal_is_heard_while_a_camera_has_stalled(frames: int, artifact: Path, tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "v.mp4", [picture(index) for index in range(1, 9)])
+    boxes, stalled, output = write_detections(tmp_path / "det.txt", 8), tmp_path / "stalled", tmp_path / "out"
+    stalled.mkdir()
+    for index in range(1, frames + 1):
+        pytest.importorskip("cv2").imwrite(str(stalled / f"{index:06}.png"), picture(index))
+    os.mkfifo(stalled / f"{frames + 1:06}.png")
+    program = f"""
+from pathlib import Path
+from reidkit.runtime.commands.shell import stop_signals
+from reidkit.runtime.pipeline.together import AcrossCamerasConfig, CamerasJob, TrackingJob, run_together
+cameras = tuple(
+    TrackingJob(input=each, detections=Path({str(boxes)!r}), reid={str(artifact)!r}, output=Path({str(output)!r}, name))
+    for name, each in (("0", {str(stalled)!r}), ("1", {str(whole)!r}))
+)
+job = CamerasJob(cameras=cameras, across=AcrossCamerasConfig(), output=Path({str(output)!r}))
+with stop_signals() as stop:
+    print(-1, 0, flush=True)
+    run_together(job, on_frame=lambda *seen: print(*seen, flush=True), should_stop=stop.is_set)
+"""
+    command = [sys.executable, "-c", program]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while process.stdout.readline() != (f"0 {frames}\n" if frames else "-1 0\n"):
+        continue
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    if not frames:
+        assert stderr.splitlines()[-1].startswith("reidkit.runtime.errors.Interrupted: ")
+        assert not [path for path in output.rglob("*") if path.is_file()]
+        return
+    assert process.returncode == 0, stderr
+    summary = json.loads((output / "summary.json").read_text())
+    assert (summary["interrupted"], summary["cameras"][0]["frames"]) == (True, frames)
 
 
 def test_results_are_those_of_the_last_run(views: Path, artifact: Path, tmp_path: Path) -> None:
