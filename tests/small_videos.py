@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +48,16 @@ def write_video(
             file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         file.mux(stream.encode(None))
     return path
+
+
+@contextmanager
+def stalled_images(folder: Path) -> Iterator[Path]:
+    """A folder of images the first of which does not come for the duration of a `with` block."""
+    folder.mkdir()
+    image = folder / "000001.png"
+    os.mkfifo(image)
+    yield folder
+    os.close(os.open(image, os.O_RDWR))  # whoever waits for a writer has met one
 
 
 def write_detections(path: Path, frames: int, *, score: float = 0.9) -> Path:

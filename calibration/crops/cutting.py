@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from reidkit.runtime.detectors import Detections, Detector
 from reidkit.runtime.errors import InvalidFile, InvalidInput
 from reidkit.runtime.native import cut_crops
 from reidkit.runtime.video.mot_files import read_detections
-from reidkit.runtime.video.sources import Frame, open_source
+from reidkit.runtime.video.sources import Frame, open_source, read_ahead
 
 FRAMES = 150
 """Most frames of a video to look at."""
@@ -47,11 +48,12 @@ def cut_from_video(
         detector: finds the people where no file tells where they are.
         detections: file of boxes in MOTChallenge's layout.
         frames: most frames to look at.
-        should_stop: asked at every frame; what was cut so far is returned.
+        should_stop: asked at every frame, and while none comes; what was cut so far is returned.
 
     Raises:
         InvalidFile: the video cannot be read, or shows nobody who could be cut out.
         InvalidInput: nothing tells where people are.
+        Interrupted: `should_stop` said so before the video was open.
     """
     cut: list[NDArray[np.uint8]] = []
     names: list[str] = []
@@ -91,23 +93,22 @@ def people_in(
         detections: file of boxes in MOTChallenge's layout.
         frames: most frames to look at; where nobody knows how many there are, every tenth.
         min_height: of a box, in pixels.
-        should_stop: asked at every frame.
+        should_stop: asked at every frame, and while none comes.
 
     Raises:
         InvalidFile: the video or the file of boxes cannot be read.
         InvalidInput: nothing tells where people are.
+        Interrupted: `should_stop` said so before the video was open.
     """
     detect = _detections(location, detector, detections)
-    source = open_source(location)
+    source = open_source(location, should_stop=should_stop)
     step = max(1, -(-source.frame_count // frames)) if source.frame_count else 10
-    try:
-        for frame in source:
+    with closing(source), closing(read_ahead(source, should_stop=should_stop)) as ahead:
+        for frame, _ in ahead:
             if should_stop():
                 return
             if (frame.index - 1) % step == 0:
                 yield Sighting(frame, _worthwhile(detect(frame), frame.image.shape[:2], min_height))
-    finally:
-        source.close()
 
 
 def _detections(location: Path, detector: Detector | None, file: Path | None) -> Callable[[Frame], Detections]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,7 @@ from reidkit.runtime.tracking.camera_motion import Affine, camera_motion_of
 from reidkit.runtime.tracking.schemas import IN_SECONDS
 from reidkit.runtime.video.frame_rate import frame_rate_of, frames_at
 from reidkit.runtime.video.mot_files import MotTable, read_detections, read_tracks
-from reidkit.runtime.video.sources import open_source
+from reidkit.runtime.video.sources import open_source, read_ahead
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,11 +123,12 @@ def record(
         config: names the method of camera motion.
         fps: frames per second; None: what `seqinfo.ini` says, else the source.
         on_frame: told of each frame.
-        should_stop: asked at each frame; what was recorded so far is returned.
+        should_stop: asked at each frame, and while none comes; what was recorded so far is returned.
 
     Raises:
         InvalidInput: a file of boxes is not named and not found.
         InvalidFile: a file cannot be read, or labels nobody.
+        Interrupted: `should_stop` said so before the sequence was open.
     """
     seen = read_detections(_named(detections, source, "det/det.txt", "--detections"))
     gt = _named(truth, source, "gt/gt.txt", "--gt")
@@ -137,9 +138,11 @@ def record(
     camera = camera_motion_of(config)
     moments: list[_Moment] = []
     size = (0, 0)
-    with closing(open_source(source)) as pictures:
+    with ExitStack() as stack:
+        pictures = stack.enter_context(closing(open_source(source, should_stop=should_stop)))
         frame_rate, _ = frame_rate_of(pictures, source, fps=fps, detections=detections)
-        for frame in frames_at(pictures, frame_rate):
+        ahead = read_ahead(frames_at(pictures, frame_rate), should_stop=should_stop)
+        for frame, _ in stack.enter_context(closing(ahead)):
             if should_stop():
                 break
             found = seen.get(frame.index, Detections.none())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from reidkit.runtime.engines import Engine, have_pixels
 from reidkit.runtime.errors import InvalidFile
 from reidkit.runtime.postprocessing.tracklets import Tracklet
-from reidkit.runtime.video.sources import open_source
+from reidkit.runtime.video.sources import open_source, read_ahead
 
 
 class Sampled(NamedTuple):
@@ -45,18 +46,19 @@ def embed_tracklets(
         video: file, folder of images, MOTChallenge sequence or URL.
         engine: embeds.
         samples: at most so many of each tracklet, spread over it, the least overlapped boxes there.
-        should_stop: asked at every frame.
+        should_stop: asked at every frame, and while none comes.
 
     Raises:
         InvalidFile: the video cannot be read, or ends before the tracklets do.
+        Interrupted: `should_stop` said so before the video was open.
     """
     wanted = _wanted(tracklets, samples)
     final = max(wanted, default=0)
     found: list[list[NDArray[np.float32]]] = [[] for _ in tracklets]
-    source = open_source(video)
     last, size = 0, (0, 0)
-    try:
-        for frame in source:
+    source = open_source(video, should_stop=should_stop)
+    with closing(source), closing(read_ahead(source, should_stop=should_stop)) as ahead:
+        for frame, _ in ahead:
             last, size = frame.index, (frame.image.shape[1], frame.image.shape[0])
             if should_stop():
                 break
@@ -69,13 +71,11 @@ def embed_tracklets(
             if last >= final:
                 break
         else:
-            if last < final:
+            if last < final and not should_stop():
                 raise InvalidFile(
                     f"{video} has {last} frames, the tracks go on to frame {final}",
                     remedy="give the video that was tracked",
                 )
-    finally:
-        source.close()
     none = np.zeros((0, engine.embedding_dim), np.float32)
     return Sampled([np.stack(rows) if rows else none for rows in found], size, source.frame_rate)
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from small_videos import stalled_images, write_detections
 
 cv2 = pytest.importorskip("cv2", reason="needs the extra 'video'")
 pytest.importorskip("av", reason="needs the extra 'video'")
 
 from reidkit.calibration.commands.calibrate import calibrate  # noqa: E402
 from reidkit.calibration.crops import find_crops  # noqa: E402
+from reidkit.calibration.crops.cutting import people_in  # noqa: E402
 from reidkit.calibration.crops.selection import Candidate, balanced_choice, candidates_of_video, thumbnails  # noqa: E402
 from reidkit.calibration.street.sequence import write_sequence  # noqa: E402
 from reidkit.calibration.street.street import Street, StreetConfig  # noqa: E402
@@ -59,6 +61,12 @@ def test_ctrl_c_writes_nothing_and_says_so(
     assert code == 130
     assert json.loads(output)["error"]["type"] == "Interrupted"
     assert not (tmp_path / "a.cal").exists()
+
+
+def test_a_video_that_stalls_is_waited_for_no_longer_than_wanted(tmp_path: Path) -> None:
+    boxes = write_detections(tmp_path / "det.txt", 1)
+    with stalled_images(tmp_path / "stalled") as images:
+        assert list(people_in(images, detections=boxes, should_stop=lambda: True)) == []
 
 
 def test_the_same_seed_chooses_the_same(street: Path, tmp_path: Path) -> None:

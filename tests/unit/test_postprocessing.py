@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +23,11 @@ from reidkit.runtime.postprocessing import (
     fill_gaps,
     join_tracklets,
     read_tracklets,
+    sampling,
 )
 from reidkit.runtime.postprocessing.sampling import Sampled
 from reidkit.runtime.video.mot_files import TracksWriter
+from reidkit.runtime.video.sources import Frame, Source, read_ahead
 
 SETTINGS = JoinSettings(min_cosine=0.7)
 SIZE = (640, 480)
@@ -164,7 +169,18 @@ def test_native_code_from_elsewhere_runs_only_when_trusted(tmp_path: Path, monke
     assert invoke(*named, "--trust").exit_code == 0
 
 
-def test_a_video_is_read_as_far_as_there_are_tracks(tmp_path: Path) -> None:
+def test_a_video_that_stalls_is_waited_for_no_longer_than_wanted(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'onnxruntime'")
+    from small_videos import boxes_at, stalled_images
+    from tiny_artifact import tiny_artifact
+
+    tracklet = Tracklet(1, np.array([1]), boxes_at(1)[:1], np.array([0.9]))
+    with open_artifact(tiny_artifact(tmp_path)) as engine, stalled_images(tmp_path / "stalled") as images:
+        found = embed_tracklets([tracklet], images, engine, should_stop=lambda: True)
+    assert [len(each) for each in found.embeddings] == [0]
+
+
+def test_a_video_is_read_as_far_as_there_are_tracks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime", reason="needs the extra 'onnxruntime'")
     from small_videos import boxes_at, picture, write_video
     from tiny_artifact import tiny_artifact
@@ -172,12 +188,20 @@ def test_a_video_is_read_as_far_as_there_are_tracks(tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mp4", [picture(index) for index in range(1, 9)])
     boxes = np.stack([boxes_at(index)[0] for index in range(1, 11)])
     read: list[int] = []
+
+    def watched(source: Source, **options: Any) -> Iterator[tuple[Frame, float]]:
+        with closing(read_ahead(source, **options)) as ahead:
+            for frame, milliseconds in ahead:
+                read.append(frame.index)
+                yield frame, milliseconds
+
+    monkeypatch.setattr(sampling, "read_ahead", watched)
     with open_artifact(tiny_artifact(tmp_path)) as engine:
 
         def sampled(length: int) -> Sampled:
             parts = [Tracklet(1, np.arange(1, length + 1), boxes[:length], np.full(length, 0.9))] if length else []
             read.clear()
-            return embed_tracklets(parts, video, engine, should_stop=lambda: bool(read.append(1)))
+            return embed_tracklets(parts, video, engine)
 
         for length, frames in ((5, 5), (8, 8), (0, 1)):
             found = sampled(length)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from small_videos import stalled_images
 from tiny_artifact import tiny_artifact
 
 pytest.importorskip("optuna", reason="needs the extra 'tune'")
@@ -40,6 +41,13 @@ def test_settings_that_miss_everybody_are_found_better_ones(street: Path) -> Non
     assert tuning.verdict.found > tuning.verdict.given
     again = [piece.scores(tuning.config)["IDF1"] for piece in pieces_of([take], 2)]
     assert [piece["found"] for piece in tuning.pieces] == again
+
+
+def test_a_sequence_that_stalls_is_waited_for_no_longer_than_wanted(street: Path, tmp_path: Path) -> None:
+    boxes, truth = street / "det" / "det.txt", street / "gt" / "gt.txt"
+    with stalled_images(tmp_path / "stalled") as images:
+        take = record(images, detections=boxes, truth=truth, engine=None, config=TOO_STRICT, should_stop=lambda: True)
+    assert take.frames == 0
 
 
 def test_pieces_cover_the_sequence_once(street: Path) -> None:
