@@ -53,6 +53,7 @@ std::pair<IndexArray, IndexArray> assign(const CostArray& cost, double limit) {
 }  // namespace reidkit
 
 NB_MODULE(_native, module) {
+    nb::set_leak_warnings(false);  // the thread of a camera that has stalled may hold a batch when the process ends
     reidkit::bind_crops(module);
     reidkit::bind_ring(module);
     reidkit::bind_tracker(module);
