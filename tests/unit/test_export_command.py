@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -40,7 +39,7 @@ from reidkit.targets.commands.build import build  # noqa: E402
 
 PLUG_IN = '''
 import os
-import signal
+import resource
 import torch
 from reidkit.export.backbones.card import IMAGENET_256X128, ModelCard
 from reidkit.targets.onnxruntime import OnnxRuntimeTarget
@@ -116,10 +115,24 @@ class InterruptedTarget(OnnxRuntimeTarget):
 
     def build(self, job):
         super().build(job)
-        signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt
+
+class FillingTarget(OnnxRuntimeTarget):
+    """A compiler for whose engine the disk has no room."""
+
+    name = "filling"
+
+    def build(self, job):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            (job.folder / "engine.onnx").write_bytes(job.onnx_path.read_bytes())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        return super().build(job)
 
 FARAWAY, GARBLING, INTERRUPTED = FarawayTarget(), GarblingTarget(), InterruptedTarget()
-DYNAMIC = DynamicTarget()
+DYNAMIC, FILLING = DynamicTarget(), FillingTarget()
 HALVING, EXPLODING = ScalingTarget("halving", 0.5), ScalingTarget("exploding", float("inf"))
 '''
 
@@ -133,6 +146,7 @@ faraway = tiny_plug_in:FARAWAY
 garbling = tiny_plug_in:GARBLING
 interrupted = tiny_plug_in:INTERRUPTED
 dynamic = tiny_plug_in:DYNAMIC
+filling = tiny_plug_in:FILLING
 """
 
 
@@ -448,13 +462,8 @@ def test_a_refused_export_leaves_no_folder_that_it_made(precision: str, tmp_path
 
 
 def test_a_disk_that_is_full_is_told(output: Path) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        done = random(output)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert_refused(done, output, code=1, saying=f"cannot write {output / 'tiny-onnxruntime-fp32'} (File too large)")
+    done = random(output, target="filling")
+    assert_refused(done, output, code=1, saying=f"cannot write {output / 'tiny-filling-fp32'} (File too large)")
 
 
 def test_ctrl_c_is_told_and_leaves_nothing(tmp_path: Path) -> None:
