@@ -317,5 +317,5 @@ def test_a_tensorrt_cache_has_scales_as_the_bits_of_floats(crops: CalibrationSet
 
 @pytest.mark.parametrize("version", ["11.4.0", "ten"])
 def test_tensorrt_11_has_no_cache(version: str, crops: CalibrationSet) -> None:
-    with pytest.raises(InvalidInput, match="reads no calibration cache"):
+    with pytest.raises(InvalidInput, match="reads no calibration cache|is no version of TensorRT"):
         tensorrt_cache(observe(Network(network()), crops), observer="min-max", version=version)
