@@ -315,7 +315,9 @@ def test_a_tensorrt_cache_has_scales_as_the_bits_of_floats(crops: CalibrationSet
     assert scales["r0"] == pytest.approx(ranges.tensors["r0"].high / 127)
 
 
-@pytest.mark.parametrize("version", ["11.4.0", "ten"])
-def test_tensorrt_11_has_no_cache(version: str, crops: CalibrationSet) -> None:
-    with pytest.raises(InvalidInput, match="reads no calibration cache|is no version of TensorRT"):
+@pytest.mark.parametrize(
+    ("version", "why"), [("11.4.0", "reads no calibration cache"), ("ten", "is no version of TensorRT")]
+)
+def test_only_tensorrt_up_to_10_has_a_cache(version: str, why: str, crops: CalibrationSet) -> None:
+    with pytest.raises(InvalidInput, match=why):
         tensorrt_cache(observe(Network(network()), crops), observer="min-max", version=version)
