@@ -1,8 +1,4 @@
-"""`reid-export` from outside: what it publishes, what it refuses, and that a refusal leaves nothing behind.
-
-A package with a tiny backbone, an unfaithful one and two bad compilers is installed as anybody's plug-in would be: the
-gates are tested on what they are there for.
-"""
+"""`reid-export` from outside: what it publishes and tells, and which command lines it refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +20,10 @@ torch = pytest.importorskip("torch", reason="exporting needs the extra 'export'"
 for library in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(library, reason="exporting needs the extra 'export'")
 
+from export_plug_in import assert_refused, installed_plug_in, random, run  # noqa: E402
+
 from reidkit.calibration.street import render_crops  # noqa: E402
-from reidkit.export.backbones import backbones, find_backbone  # noqa: E402
+from reidkit.export.backbones import find_backbone  # noqa: E402
 from reidkit.export.checkpoints import random_backbone  # noqa: E402
 from reidkit.export.commands.export import export  # noqa: E402
 from reidkit.export.weights import embedded_weights  # noqa: E402
@@ -33,137 +31,15 @@ from reidkit.runtime.artifact import Recipe, built_here, read_recipe  # noqa: E4
 from reidkit.runtime.artifact.digests import sha256_of  # noqa: E402
 from reidkit.runtime.artifact.folder import load_golden, read_artifact  # noqa: E402
 from reidkit.runtime.engines import engines, open_artifact  # noqa: E402
-from reidkit.runtime.errors import ReidkitError  # noqa: E402
 from reidkit.targets import find_target, targets  # noqa: E402
 from reidkit.targets.commands.build import build  # noqa: E402
 
-PLUG_IN = '''
-import os
-import resource
-import torch
-from reidkit.export.backbones.card import IMAGENET_256X128, ModelCard
-from reidkit.targets.onnxruntime import OnnxRuntimeTarget
-
-class Tiny(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(3, 8, 9, stride=8)
-        self.fc = torch.nn.Linear(8, 16)
-
-    def forward(self, x):
-        return self.fc(self.conv(x).relu().mean((2, 3)))
-
-class Unfaithful(Tiny):
-    """Computes something else once it is exported, as code that asks how it is run sometimes does."""
-
-    def forward(self, x):
-        embeddings = super().forward(x)
-        return embeddings.flip(1) if torch.compiler.is_exporting() else embeddings
-
-CARDS = tuple(
-    ModelCard(
-        name=network.__name__.lower(), family="tiny", build=network, preprocessing=IMAGENET_256X128,
-        head_prefixes=("classifier.",), source="", terms="",
-    )
-    for network in (Tiny, Unfaithful)
-)
-
-class ScalingTarget(OnnxRuntimeTarget):
-    """A compiler that gets every direction right and every length wrong."""
-
-    def __init__(self, name, factor):
-        self.name, self.factor = name, factor
-
-    def build(self, job):
-        import onnx
-        model = onnx.load(job.onnx_path)
-        graph = model.graph
-        graph.node[-1].output[0] = "unscaled"
-        graph.initializer.append(onnx.helper.make_tensor("factor", onnx.TensorProto.FLOAT, [], [self.factor]))
-        graph.node.append(onnx.helper.make_node("Mul", ["unscaled", "factor"], ["embeddings"]))
-        onnx.save(model, job.onnx_path)
-        return super().build(job)
-
-class FarawayTarget(OnnxRuntimeTarget):
-    """A compiler that is only on the box."""
-
-    name, portable = "faraway", True
-
-    def available(self):
-        return None if "ON_THE_BOX" in os.environ else "this is not the box"
-
-class GarblingTarget(OnnxRuntimeTarget):
-    """A compiler whose fp16 no library opens."""
-
-    name = "garbling"
-
-    def build(self, job):
-        built = super().build(job)
-        if job.precision == "fp16":
-            (job.folder / built.engine_file).write_bytes(b"garbage")
-        return built
-
-class DynamicTarget(OnnxRuntimeTarget):
-    """A compiler that finds its scales while it runs, and looks at no crops."""
-
-    name, int8_layout = "dynamic", None
-
-class InterruptedTarget(OnnxRuntimeTarget):
-    """A compiler that nobody waits for."""
-
-    name = "interrupted"
-
-    def build(self, job):
-        super().build(job)
-        raise KeyboardInterrupt
-
-class FillingTarget(OnnxRuntimeTarget):
-    """A compiler for whose engine the disk has no room."""
-
-    name = "filling"
-
-    def build(self, job):
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-        try:
-            (job.folder / "engine.onnx").write_bytes(job.onnx_path.read_bytes())
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        return super().build(job)
-
-FARAWAY, GARBLING, INTERRUPTED = FarawayTarget(), GarblingTarget(), InterruptedTarget()
-DYNAMIC, FILLING = DynamicTarget(), FillingTarget()
-HALVING, EXPLODING = ScalingTarget("halving", 0.5), ScalingTarget("exploding", float("inf"))
-'''
-
-ENTRY_POINTS = """
-[reidkit.backbones]
-tiny = tiny_plug_in:CARDS
-[reidkit.targets]
-halving = tiny_plug_in:HALVING
-exploding = tiny_plug_in:EXPLODING
-faraway = tiny_plug_in:FARAWAY
-garbling = tiny_plug_in:GARBLING
-interrupted = tiny_plug_in:INTERRUPTED
-dynamic = tiny_plug_in:DYNAMIC
-filling = tiny_plug_in:FILLING
-"""
-
 
 @pytest.fixture(scope="module", autouse=True)
-def plug_in(tmp_path_factory: pytest.TempPathFactory):
+def plug_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of the installed package."""
-    folder = tmp_path_factory.mktemp("site-packages")
-    info = folder / "tiny_plug_in-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-plug-in\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    (folder / "tiny_plug_in.py").write_text(PLUG_IN)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        backbones.cache_clear()
+    with installed_plug_in(tmp_path_factory.mktemp("site-packages")) as folder:
         yield folder
-    backbones.cache_clear()
 
 
 @pytest.fixture
@@ -180,22 +56,6 @@ def weights(tmp_path: Path) -> Path:
     path = tmp_path / "trained.pth"
     torch.save({"state_dict": {**state, "classifier.weight": torch.zeros(9, 16)}}, path)
     return path
-
-
-def run(output: Path, *arguments: object) -> Result:
-    return CliRunner().invoke(export, [*map(str, arguments), "--output", str(output)])
-
-
-def random(output: Path, *arguments: object, model: str = "tiny", target: str = "onnxruntime") -> Result:
-    return run(output, "--model", model, "--random-weights", "--target", target, *arguments)
-
-
-def assert_refused(done: Result, output: Path, *, code: int, saying: str) -> None:
-    assert done.exit_code == code, done.output
-    assert saying in done.stderr
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1
-    assert list(output.iterdir()) == []
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
@@ -392,97 +252,6 @@ def test_real_crops_are_checked_where_there_are_some(output: Path, tmp_path: Pat
     assert "5 crops (folder people), 1 and 8 at a time" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("model", "target", "what", "figure"),
-    [
-        ("unfaithful", "onnxruntime", "the ONNX graph differs from torch", "cosine_min"),
-        ("tiny", "halving", "the halving engine differs from torch", "norm_ratio_max_deviation 0.5"),
-        ("tiny", "exploding", "the exploding engine differs from torch", "it is not finite"),
-    ],
-)
-def test_an_unfaithful_export_exits_3_and_leaves_nothing(
-    model: str, target: str, what: str, figure: str, output: Path
-) -> None:
-    assert_refused(random(output, model=model, target=target), output, code=3, saying=what)
-    done = random(output, "--json", model=model, target=target)
-    assert done.exit_code == 3
-    report = json.loads(done.stdout)
-    assert figure in report["error"]["message"]
-    assert report["error"]["type"] == "GateFailure"
-    assert report["artifact"] is None
-    assert report["passed"] is False
-    statuses = {name: gate["status"] for name, gate in report["gates"].items()}
-    assert statuses.pop("embedding") == "failed"
-    assert statuses == {"retrieval": "not_run", "tracking": "not_run", "worth_it": "not_run"}
-    assert list(output.iterdir()) == []
-
-
-def test_a_failed_export_leaves_the_older_artifact_as_it_was(output: Path) -> None:
-    random(output, "--name", "mine")
-    before = (output / "mine" / "manifest.json").read_bytes()
-    assert random(output, "--name", "mine", target="halving").exit_code == 3
-    assert (output / "mine" / "manifest.json").read_bytes() == before
-    read_artifact(output / "mine")
-
-
-@pytest.mark.parametrize(
-    ("name", "asked"),
-    [
-        ("mine", ["--name", "mine", "--crops", "nowhere"]),
-        ("unfaithful-onnxruntime-fp16", ["--precision", "auto"]),
-    ],
-)
-def test_a_folder_of_something_else_is_not_overwritten_and_told_before_the_work(
-    name: str, asked: list[str], output: Path
-) -> None:
-    (output / name).mkdir()
-    (output / name / "thesis.txt").touch()
-    done = random(output, *asked, model="unfaithful")
-    assert done.exit_code == 1
-    assert "exists and is not an artifact" in done.stderr
-    assert [path.name for path in (output / name).iterdir()] == ["thesis.txt"]
-    assert [path.name for path in output.iterdir()] == [name]
-
-
-@pytest.mark.parametrize("precision", ["fp32", "auto"])
-def test_an_output_that_cannot_be_made_is_told(precision: str, tmp_path: Path) -> None:
-    (tmp_path / "afile").touch()
-    done = random(tmp_path / "afile" / "sub", "--precision", precision, "--json")
-    assert done.exit_code == 1
-    error = json.loads(done.stdout)["error"]
-    assert error["type"] == "InvalidFile"
-    assert re.search(r"cannot write .*afile/sub/.* \(Not a directory\)", error["message"])
-
-
-@pytest.mark.parametrize("precision", ["fp32", "auto"])
-def test_a_refused_export_leaves_no_folder_that_it_made(precision: str, tmp_path: Path) -> None:
-    done = random(tmp_path / "new" / "out", "--precision", precision, target="halving")
-    assert done.exit_code == 3, done.output
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_that_is_full_is_told(output: Path) -> None:
-    done = random(output, target="filling")
-    assert_refused(done, output, code=1, saying=f"cannot write {output / 'tiny-filling-fp32'} (File too large)")
-
-
-def test_ctrl_c_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    done = random(tmp_path / "out", target="interrupted")
-    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "interrupted\n")
-    done = random(tmp_path / "out", "--json", "--precision", "auto", target="interrupted")
-    assert (done.exit_code, json.loads(done.stdout)["error"]["type"]) == (130, "Interrupted")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_auto_leaves_out_what_the_library_refuses_to_open(output: Path) -> None:
-    done = random(output, "--precision", "auto", "--json", target="garbling")
-    assert done.exit_code == 0, done.output
-    report = json.loads(done.stdout)
-    assert report["precision_built"] == "fp32"
-    assert "refuses tiny-garbling-fp16" in report["auto"]["left_out"]["fp16"]
-    assert [path.name for path in output.iterdir()] == ["tiny-garbling-fp32"]
-
-
 def test_bad_weights_are_refused_in_one_line(output: Path, tmp_path: Path) -> None:
     text = tmp_path / "weights.pt"
     text.write_text("not weights")
@@ -597,33 +366,3 @@ def test_the_command_itself_needs_no_torch_nor_any_compiler() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     for library in ("torch", "onnx", "onnxruntime", "openvino", "cv2"):
         assert f"'{library}'" not in done.stdout
-
-
-def opens(folder: Path) -> bool:
-    """Whether the artifact opens, which embeds its golden crops and compares."""
-    try:
-        open_artifact(folder).close()
-    except ReidkitError:
-        return False
-    return True
-
-
-@pytest.mark.slow
-def test_a_killed_export_leaves_no_artifact_that_opens_and_is_wrong(output: Path, plug_in: Path) -> None:
-    program = "from reidkit.export.commands.export import export; export()"
-    arguments = ["--model", "tiny", "--random-weights", "--target", "onnxruntime", "--output", str(output)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(plug_in), os.environ.get("PYTHONPATH", "")])}
-    started = time.monotonic()
-    subprocess.run([sys.executable, "-c", program, *arguments], env=environment, capture_output=True, check=True)
-    whole_s = time.monotonic() - started
-    draw = np.random.default_rng(0)
-    for _ in range(4):
-        victim = subprocess.Popen([sys.executable, "-c", program, *arguments], env=environment, stdout=subprocess.PIPE)
-        try:
-            victim.communicate(timeout=draw.uniform(0.2, 1.1) * whole_s)
-        except subprocess.TimeoutExpired:
-            victim.kill()
-            victim.communicate()
-        assert all(folder.name.startswith(".") for folder in output.iterdir() if not opens(folder))
-    assert random(output).exit_code == 0
-    assert [folder.name for folder in output.iterdir()] == ["tiny-onnxruntime-fp32"]
