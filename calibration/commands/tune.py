@@ -26,7 +26,7 @@ from reidkit.runtime.errors import GateFailure, Interrupted
 from reidkit.runtime.files import expect_place, whole_file
 from reidkit.runtime.tracking.translation import translate
 from reidkit.runtime.video.frame_rate import frame_rate_of
-from reidkit.runtime.video.sources import open_source
+from reidkit.runtime.video.sources import expect_kept, open_source
 
 _path = click.Path(path_type=Path)
 
@@ -82,6 +82,7 @@ def tune_settings(
     expect_place(output, option="--output")
     boxes: list[Path | None] = [*detections] or [None] * len(sources)
     labels: list[Path | None] = [*truths] or [None] * len(sources)
+    expect_kept(sources[0], purpose="asking for its frame rate first")
     with closing(open_source(sources[0])) as source:
         frame_rate, _ = frame_rate_of(source, sources[0], fps=fps, detections=boxes[0])
     config = BotSortConfig.load(tracker, frame_rate=frame_rate)

@@ -28,7 +28,7 @@ from reidkit.runtime.pipeline.appearance import in_their_rows, rows_to_embed
 from reidkit.runtime.tracking import BotSort, BotSortConfig, Tracks
 from reidkit.runtime.video.frame_rate import frame_rate_of, frames_at
 from reidkit.runtime.video.mot_files import MotTable, read_detections, read_tracks
-from reidkit.runtime.video.sources import Frame, open_source
+from reidkit.runtime.video.sources import Frame, expect_kept, open_source
 
 NAME = "tracking"
 PRINCIPAL = "changed_decisions"
@@ -60,12 +60,13 @@ class Recording:
         """The recording at `source`; what is not named is looked for where MOTChallenge puts it.
 
         Raises:
-            InvalidInput: no detections, or the tracker's settings leave appearance out.
+            InvalidInput: no detections, pictures that come only once, or the tracker's settings leave appearance out.
             InvalidFile: there is no such source, it cannot be read, or as `BotSortConfig.load`.
             InvalidConfig: likewise.
         """
         if not source.exists():
             raise InvalidFile(f"there is no video or sequence {source}")
+        expect_kept(source, purpose="comparing two networks")
         boxes = detections or source / "det" / "det.txt"
         if not boxes.is_file():
             raise InvalidInput(f"nothing tells where people are in {source}", remedy="name a det.txt by --detections")

@@ -38,7 +38,7 @@ from reidkit.runtime.video.drawing import Painter
 from reidkit.runtime.video.frame_rate import frames_at
 from reidkit.runtime.video.mot_files import TracksWriter
 from reidkit.runtime.video.sinks import VideoSink
-from reidkit.runtime.video.sources import Frame, open_source, read_ahead
+from reidkit.runtime.video.sources import Frame, expect_kept, open_source, read_ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,7 @@ def run_together(
 
     Raises:
         Interrupted: `should_stop` said so before every camera had a frame.
+        InvalidInput: fewer than two cameras, folders that coincide, or a camera to draw upon that cannot be read again.
         ReidkitError: a file, setting or library that the job names is missing or unfit; or an engine failed.
     """
     if len(job.cameras) < 2:
@@ -148,14 +149,17 @@ def run_together(
 def _footages(job: CamerasJob, stack: ExitStack, should_stop: Callable[[], bool]) -> list[Footage]:
     """All recordings, open, none of which the job's results would overwrite."""
     first = job.cameras[0]
+    for each in job.cameras:
+        if each.draw:
+            expect_kept(each.input, purpose="drawing in the end")
     detector = None
     if first.detector is not None:
         detector = stack.enter_context(closing(open_detector(first.detector, threads=first.threads)))
     footages = [stack.enter_context(open_footage(each, detector, should_stop=should_stop)) for each in job.cameras]
-    for each in footages:
-        config = BotSortConfig.load(each.job.tracker, frame_rate=each.frame_rate)
-        for folder in (job.output, *(other.output for other in job.cameras)):
-            refuse_own_inputs(each.job, config, folder)
+    for footage in footages:
+        config = BotSortConfig.load(footage.job.tracker, frame_rate=footage.frame_rate)
+        for folder in (job.output, *(each.output for each in job.cameras)):
+            refuse_own_inputs(footage.job, config, folder)
     return footages
 
 

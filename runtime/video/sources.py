@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reidkit.runtime.errors import Interrupted, InvalidFile, MissingDependency
+from reidkit.runtime.errors import Interrupted, InvalidFile, InvalidInput, MissingDependency
 from reidkit.runtime.video.background import Background, comes, in_background
 from reidkit.runtime.video.sequence_info import FILE_NAME, read_image_folder
 
@@ -113,6 +113,16 @@ def local_path(location: str | Path) -> Path | None:
             remedy="name a folder or a video file",
         )
     return videos[0]
+
+
+def expect_kept(location: str | Path, *, purpose: str) -> None:
+    """Raise `InvalidInput` where pictures come only once, as of a pipe or a stream; `purpose` needs them twice."""
+    path = local_path(location)
+    if path is None or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise InvalidInput(
+            f"the pictures of {location} come only once, and {purpose} takes them twice",
+            remedy="record them into a file and name that",
+        )
 
 
 def read_ahead(

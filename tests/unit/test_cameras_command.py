@@ -157,6 +157,16 @@ with stop_signals() as stop:
     assert (summary["interrupted"], summary["cameras"][0]["frames"]) == (True, frames)
 
 
+def test_only_pictures_that_can_be_read_again_are_drawn_upon(artifact: Path, tmp_path: Path) -> None:
+    boxes, output = write_detections(tmp_path / "det.txt", 8), tmp_path / "out"
+    os.mkfifo(tmp_path / "camera")
+    words = [word for _ in range(2) for word in ("--input", tmp_path / "camera", "--detections", boxes)]
+    words += ["--reid", artifact, "--output", output, "--draw"]
+    result = CliRunner().invoke(cameras, [str(word) for word in words])
+    assert (result.exit_code, output.exists()) == (1, False)
+    assert "camera come only once, and drawing in the end takes them twice" in result.stderr
+
+
 def test_results_are_those_of_the_last_run(views: Path, artifact: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(views, artifact, out, "--draw", "--max-frames", 3).exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +153,9 @@ def test_a_recording_tells_its_frame_rate_detections_and_truth(sequence: Path, t
     assert Recording.find(sequence).truth is None
     with pytest.raises(InvalidInput, match="by --detections"):
         Recording.find(tmp_path)
+    os.mkfifo(tmp_path / "camera")
+    with pytest.raises(InvalidInput, match="comparing two networks takes them twice"):
+        Recording.find(tmp_path / "camera", detections=recording.detections)
 
 
 def test_settings_without_appearance_and_sequences_without_people_are_refused(sequence: Path, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from small_videos import picture, write_video
 
-from reidkit.runtime.errors import Interrupted, InvalidFile
+from reidkit.runtime.errors import Interrupted, InvalidFile, InvalidInput
 from reidkit.runtime.video.frame_rate import frame_rate_of, frames_at
 from reidkit.runtime.video.sequence_info import find_sequence_info, read_sequence_info
-from reidkit.runtime.video.sources import Frame, open_source, read_ahead
+from reidkit.runtime.video.sources import Frame, expect_kept, open_source, read_ahead
 
 START_CODE = b"\0\0\1"
 NOISE = np.random.default_rng(0).bytes(4000)
@@ -336,6 +336,16 @@ def test_what_does_not_open_is_waited_for_no_longer_than_wanted(tmp_path: Path) 
     with pytest.raises(Interrupted):
         open_source(tmp_path / "pipe", should_stop=lambda: True)
     os.close(os.open(tmp_path / "pipe", os.O_RDWR))  # whoever waits for a writer has met one
+
+
+def test_what_comes_only_once_is_not_taken_twice(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "video.mp4").touch()
+    for once in (tmp_path / "pipe", "/dev/null", "rtsp://camera/stream"):
+        with pytest.raises(InvalidInput, match="come only once, and looking back takes them twice: record them"):
+            expect_kept(once, purpose="looking back")
+    for kept in (tmp_path / "video.mp4", tmp_path, tmp_path / "nothing.mp4"):
+        expect_kept(kept, purpose="looking back")
 
 
 def test_an_error_while_decoding_ahead_reaches_the_reader(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -160,6 +161,13 @@ def test_missing_labels_are_named(street: Path, tmp_path: Path) -> None:
     result = run("--input", street / "img1", "--reid", "none", "--output", tmp_path / "gate.yaml")
     assert result.exit_code == 1
     assert "--detections" in result.output
+
+
+def test_a_pipe_is_not_waited_for_twice(street: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    labelled = ("--detections", street / "det" / "det.txt", "--gt", street / "gt" / "gt.txt")
+    result = run("--input", tmp_path / "pipe", *labelled, "--reid", "none", "--output", tmp_path / "gate.yaml")
+    assert (result.exit_code, "come only once" in result.output) == (1, True)
 
 
 def run(*arguments: object):
