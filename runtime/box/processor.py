@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from reidkit.runtime.box.control_groups import control_groups
 from reidkit.runtime.box.texts import text_of, values_of
 from reidkit.runtime.latencies import processor
 
@@ -37,7 +40,7 @@ class Processor:
     Attributes:
         name: as the system tells it.
         logical: processors of the machine.
-        usable: processors that this process may run on.
+        usable: processors that this process can keep busy.
         instructions: those of a network's arithmetic.
         fast_precisions: precisions that some of these instructions are for; what gains by them, and how much, a
             library and a bench have to show.
@@ -50,9 +53,19 @@ class Processor:
     fast_precisions: list[str]
 
 
-def usable_processors() -> int:
-    """How many this process may run on: of a container's, or what `taskset` left."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_processors(root: Path = Path("/")) -> int:
+    """How many this process can keep busy: those that `taskset` or a container left it, or less by a quota of time."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([allowed, *(math.ceil(quota) for quota in _quotas(root))])
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Processors' worth of time that the process may take at most."""
+    for group in control_groups(root, "cpu"):
+        version_1 = f"{text_of(group / 'cpu.cfs_quota_us')} {text_of(group / 'cpu.cfs_period_us')}"
+        quota, _, period = (text_of(group / "cpu.max") or version_1).partition(" ")
+        if quota.isdecimal() and period.isdecimal():  # no quota is "max", or -1
+            yield int(quota) / int(period)
 
 
 def read_processor(root: Path) -> Processor:
@@ -63,7 +76,7 @@ def read_processor(root: Path) -> Processor:
     return Processor(
         name=processor(root),
         logical=os.cpu_count() or 1,
-        usable=usable_processors(),
+        usable=usable_processors(root),
         instructions=[name for name, _ in found],
         fast_precisions=sorted({precision for _, precision in found if precision}),
     )

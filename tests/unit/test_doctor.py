@@ -15,8 +15,9 @@ from click.testing import CliRunner
 
 from reidkit.runtime.box import read_box
 from reidkit.runtime.box.libraries import Library, extras_with, libraries_of
-from reidkit.runtime.box.memory import Memory
+from reidkit.runtime.box.memory import Memory, read_memory
 from reidkit.runtime.box.nvidia import Gpu, Nvidia, read_gpus, read_jetson_linux, read_nvidia
+from reidkit.runtime.box.processor import read_processor
 from reidkit.runtime.engines import engines
 from reidkit.runtime.native import instruction_set
 from reidkit.targets import find_target, targets
@@ -178,6 +179,32 @@ def test_another_build_of_a_library_is_that_library(tmp_path: Path, monkeypatch:
 )
 def test_versions_are_compared_as_numbers(version: str | None, reason: str | None) -> None:
     assert Library(name="it", least="2.10", version=version).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("files", "usable", "limit_mib"),
+    [
+        ({}, None, None),
+        ({"cpu.max": "max 100000", "memory.max": "max"}, None, None),
+        ({"cpu.max": "50000 100000"}, 1, None),
+        ({"cpu.max": "6400000 100000"}, None, None),
+        ({"system.slice/cpu.max": "max 100000", "system.slice/reid.service/cpu.max": "100000 100000"}, 1, None),
+        ({"system.slice/memory.max": "536870912", "system.slice/reid.service/memory.max": "1073741824"}, None, 512),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None, None),
+        ({"cpu/cpu.cfs_quota_us": "20000", "cpu/cpu.cfs_period_us": "100000"}, 1, None),
+        ({"cpu/box/cpu.cfs_quota_us": "20000", "cpu/box/cpu.cfs_period_us": "100000"}, 1, None),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712"}, None, None),
+        ({"memory/memory.limit_in_bytes": "268435456"}, None, 256),
+    ],
+)
+def test_a_container_or_a_service_may_have_less_than_the_machine(
+    files: dict[str, str], usable: int | None, limit_mib: int | None, tmp_path: Path
+) -> None:
+    groups = "4:cpu,cpuacct:/box\n3:memory:/docker/5f2a\n1:name=systemd:/x\n0::/system.slice/reid.service\n"
+    lay_out(tmp_path, {"proc/self/cgroup": groups, "proc/meminfo": "MemTotal: 4000000 kB\n"})
+    lay_out(tmp_path, {f"sys/fs/cgroup/{name}": f"{text}\n" for name, text in files.items()})
+    assert read_processor(tmp_path).usable == (usable or len(os.sched_getaffinity(0)))
+    assert read_memory(tmp_path).limit_mib == limit_mib
 
 
 def test_what_it_says_of_this_machine_is_so() -> None:
