@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
+from threading import Lock
 from typing import Any
 
 from reidkit.runtime.errors import MissingDependency
 
 _REPORTER = "openvino_telemetry"
+
+_core: Any = None
+_core_lock = Lock()
 
 
 def import_onnxruntime(purpose: str, *, extra: str = "onnxruntime") -> Any:
@@ -52,3 +56,20 @@ def import_openvino(purpose: str) -> Any:
         if hidden:
             del sys.modules[_REPORTER]
     return openvino
+
+
+def shared_core(openvino: Any) -> Any:
+    """The ``openvino.Core`` of this process, which everybody here shares and nobody closes.
+
+    The CPU plug-in of a Core lays the thread that loads it a stack for its signals, and puts back the one it found when
+    the Core is closed, even where that one has gone meanwhile. After two that are closed in the order in which they
+    were opened, the next Ctrl-C or SIGTERM is a segmentation fault (OpenVINO 2026.4, Linux).
+
+    Args:
+        openvino: the module, as `import_openvino` gives it.
+    """
+    global _core
+    with _core_lock:
+        if _core is None:
+            _core = openvino.Core()
+        return _core

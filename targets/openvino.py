@@ -10,7 +10,7 @@ from typing import Literal
 from reidkit.calibration.quantization import Layout
 from reidkit.runtime.engines.openvino import LATENCY, PERFORMANCE, THROUGHPUT, precision_hint
 from reidkit.runtime.errors import ExportFailure, TargetUnavailable
-from reidkit.runtime.inference_libraries import import_openvino
+from reidkit.runtime.inference_libraries import import_openvino, shared_core
 from reidkit.targets.target import BuildJob, BuiltEngine, Option, Precision, read_options, refuse_precision
 
 _DEVICE = "CPU"
@@ -59,7 +59,7 @@ class OpenVinoTarget:
         refuse_precision(self, job.precision)
         openvino = import_openvino("Target openvino")
         engine_file = job.folder / "engine.xml"
-        core = openvino.Core()
+        core = shared_core(openvino)
         capabilities = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
         hint = precision_hint(str(job.precision), device=_DEVICE, capabilities=capabilities)
         if hint is None:

@@ -27,7 +27,7 @@ from reidkit.runtime.artifact.manifest import (
 )
 from reidkit.runtime.engines import EngineBase, engines
 from reidkit.runtime.errors import InvalidFile
-from reidkit.runtime.inference_libraries import import_onnxruntime, import_openvino
+from reidkit.runtime.inference_libraries import import_onnxruntime, import_openvino, shared_core
 
 ENGINES = {".onnx": "onnxruntime", ".xml": "openvino"}
 _MOST_AT_ONCE = 8
@@ -113,7 +113,7 @@ def _ir_sizes(path: Path) -> tuple[int | None, int]:
     """The same of an OpenVINO IR."""
     openvino = import_openvino(f"Opening {path}")
     try:
-        model = openvino.Core().read_model(path)
+        model = shared_core(openvino).read_model(path)
     except RuntimeError as error:
         raise InvalidFile(f"OpenVINO {openvino.__version__} does not open {path} ({error})") from error
     shapes = [

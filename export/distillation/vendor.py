@@ -12,7 +12,7 @@ from reidkit.export.preprocessing import model_input
 from reidkit.runtime.artifact.digests import sha256_of
 from reidkit.runtime.artifact.manifest import Preprocessing
 from reidkit.runtime.errors import EngineFailure, InvalidFile
-from reidkit.runtime.inference_libraries import import_openvino
+from reidkit.runtime.inference_libraries import import_openvino, shared_core
 
 BATCH = 16
 REQUESTS = 2
@@ -26,7 +26,7 @@ class VendorModel:
         parts = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
         if missing := [part for part in parts if not part.is_file()]:
             raise InvalidFile(f"there is no teacher file {missing[0]}")
-        core = openvino.Core()
+        core = shared_core(openvino)
         self.name = path.name
         self.size = (preprocessing.height, preprocessing.width)
         self.precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidkit.runtime.errors import EngineFailure, InvalidFile, MissingDependency
-from reidkit.runtime.inference_libraries import import_onnxruntime, import_openvino
+from reidkit.runtime.inference_libraries import import_onnxruntime, import_openvino, shared_core
 
 Shape = tuple[int | None, ...]
 
@@ -95,7 +95,7 @@ class _OpenVinoNetwork:
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+            compiled = shared_core(openvino).compile_model(str(path), "CPU", settings)
         except RuntimeError as error:
             raise _unreadable(path, "OpenVINO", error) from error
         if len(compiled.inputs) != 1:

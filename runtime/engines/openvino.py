@@ -18,7 +18,7 @@ from reidkit.runtime.cache import cache_folder
 from reidkit.runtime.engines import _compiled
 from reidkit.runtime.engines.engine import EngineBase
 from reidkit.runtime.errors import ArtifactInvalid, EngineFailure, InvalidInput
-from reidkit.runtime.inference_libraries import import_openvino
+from reidkit.runtime.inference_libraries import import_openvino, shared_core
 
 PROCESSOR = Path("/proc/cpuinfo")
 
@@ -69,7 +69,7 @@ class OpenVinoEngine(EngineBase):
 
     def _load(self, folder: Path, *, device: str, threads: int | None) -> None:
         openvino = import_openvino(f"Opening {self.manifest.name}")
-        self._core = openvino.Core()
+        self._core = shared_core(openvino)
         self._device = "CPU" if device == "auto" else device.upper()
         if not _has(self._core.available_devices, self._device):
             raise InvalidInput(

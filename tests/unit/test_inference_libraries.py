@@ -27,6 +27,25 @@ print(forks, "openvino_telemetry" in sys.modules, callable(openvino.convert_mode
     assert done.stdout.split() == ["[]", "False", "True"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="signal stacks of OpenVINO's are Linux's")
+def test_ctrl_c_after_openvinos_networks_were_closed_in_turn_is_pythons() -> None:
+    pytest.importorskip("openvino")
+    script = """
+import signal
+from reidkit.runtime.inference_libraries import import_openvino, shared_core
+openvino = import_openvino("a test")
+shape = openvino.opset1.parameter([1, 4])
+network = openvino.Model([openvino.opset1.relu(shape)], [shape])
+signal.signal(signal.SIGINT, lambda number, frame: print("stopped"))
+opened = [shared_core(openvino).compile_model(network, "CPU") for _ in range(2)]
+while opened:
+    del opened[0]
+signal.raise_signal(signal.SIGINT)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "stopped\n")
+
+
 def test_onnxruntime_leaves_no_number_for_the_machine(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     script = 'from reidkit.runtime.inference_libraries import import_onnxruntime; import_onnxruntime("a test")'
